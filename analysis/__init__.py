@@ -1,0 +1,1 @@
+"""From MLflow runs to cells, statistics, tables, figures and the report."""

@@ -1,0 +1,203 @@
+"""A recipe: one training run, described completely, as a frozen value with an identity.
+
+`recipe.key` identifies the run, seed included; `recipe.cell_key` leaves the seed out. Both are the SHA-256 of the
+canonical JSON of the whole recipe, defaults filled in, and of the versions of the factors it uses
+(`softaug.versions`). So 2 and 2.0, any key order, and a default spelled out or not give the same key.
+Combinations without effect or meaning are refused with the reason: one training has one key.
+This module imports no torch.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from softaug.versions import versions_in_use
+
+DEFAULT_WIDTH = {"resnet8": 16, "resnet20": 16, "resnet18": 64}
+
+# Fields added after keys were first written, with the value that means "as before". A field that still holds this
+# value is left out of the canonical form, so that older results keep their keys: {"optim.warmup_epochs": 0}.
+ADDED_LATER: Mapping[str, Any] = {}
+
+
+def _without_negative_zero(value: float) -> float:
+    return value + 0.0
+
+
+Count = Annotated[int, Field(gt=0, le=10**7)]
+Number = Annotated[float, AfterValidator(_without_negative_zero)]
+
+
+class Part(BaseModel):
+    """Base of every part of a recipe: frozen, no unknown fields, no silent conversions, finite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Data(Part):
+    """Images to learn from. `train_images`: size of a fixed stratified subset, None for all of them.
+
+    `validation_images` are held out of those training images, so the test set never depends on them.
+    """
+
+    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100"]
+    train_images: Count | None = None
+    validation_images: Annotated[int, Field(ge=0, le=10**7)] = 0
+
+    @model_validator(mode="after")
+    def _leaves_images_to_train_on(self) -> Self:
+        if self.train_images is not None and self.validation_images >= self.train_images:
+            raise ValueError(
+                f"validation_images: {self.validation_images} are held out of train_images = {self.train_images}, "
+                "which leaves none to train on; lower validation_images"
+            )
+        return self
+
+
+class Model(Part):
+    """A network. `width`: channels of its first stage; 16 for resnet8 and resnet20, 64 for resnet18."""
+
+    name: Literal["resnet8", "resnet20", "resnet18"]
+    width: Annotated[int, Field(gt=0, le=1024)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_width(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "width" not in values and values.get("name") in DEFAULT_WIDTH:
+            return {**values, "width": DEFAULT_WIDTH[values["name"]]}
+        return values
+
+
+class UniformCrop(Part):
+    """Hard crop: offsets uniform on the integers -radius_px..radius_px, black outside the image (D14)."""
+
+    kind: Literal["uniform"] = "uniform"
+    radius_px: Annotated[int, Field(ge=1, le=112)]
+
+
+class GaussianCrop(Part):
+    """Crop with truncated normal offsets; `sigma` is their std as a fraction of the side (D7-D16)."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    sigma: Annotated[Number, Field(gt=0, le=2)]
+    rounding: Literal["trunc", "round"] = "trunc"
+    fill: Literal["zero_norm", "const_noise"] = "zero_norm"
+
+
+class Softening(Part):
+    """What the visibility of a cropped image softens (Eqs. 4-6), and how fast: exponent `k` of Eq. 7."""
+
+    apply_to: Literal["target", "weight", "both"]
+    k: Annotated[Number, Field(gt=0, le=16)] = 2.0
+
+
+class Loss(Part):
+    """How sample weights enter the batch loss (D1) and whether they are rescaled to mean 1 (D4)."""
+
+    weighting: Literal["per_sample", "batch_mean"] = "per_sample"
+    weight_norm: Literal["none", "mean1"] = "none"
+
+
+class Optim(Part):
+    """SGD with a cosine learning rate per iteration (D22, D23)."""
+
+    epochs: Annotated[int, Field(gt=0, le=10_000)] = 500
+    batch_size: Annotated[int, Field(gt=0, le=65_536)] = 128
+    lr: Annotated[Number, Field(gt=0, le=10)] = 0.1
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = True
+    weight_decay: Annotated[Number, Field(ge=0, le=1)] = 5e-4
+    first_lr_step: Literal[0, 1] = 0
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: needs momentum > 0; set nesterov: false or raise momentum")
+        return self
+
+
+class FinalPhase(Part):
+    """From this fraction of training on, the Gaussian crop and its softening are off (D17)."""
+
+    start: Annotated[Number, Field(gt=0, lt=1)]
+
+
+class Precision(Part):
+    """Numeric format of the training step; evaluation is always float32."""
+
+    autocast: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+
+
+class Recipe(Part):
+    """One training run. The target takes label smoothing's ceiling, the weight only visibility (D21)."""
+
+    data: Data
+    model: Model
+    flip: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    crop: Annotated[UniformCrop | GaussianCrop, Field(discriminator="kind")] | None = None
+    softening: Softening | None = None
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    loss: Loss = Loss()
+    optim: Optim = Optim()
+    final_phase: FinalPhase | None = None
+    precision: Precision = Precision()
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    @model_validator(mode="after")
+    def _every_part_has_an_effect(self) -> Self:
+        weighted = self.softening is not None and self.softening.apply_to in ("weight", "both")
+        if self.softening is not None and self.crop is None:
+            raise ValueError("softening: there is no crop, so visibility is always 1; set crop or remove softening")
+        if self.loss != Loss() and not weighted:
+            raise ValueError("loss: no effect unless softening.apply_to is weight or both; remove loss")
+        if self.loss == Loss(weighting="batch_mean", weight_norm="mean1"):
+            raise ValueError("loss: a batch mean of weights rescaled to mean 1 is always 1; choose one of the two")
+        if self.final_phase is not None and not isinstance(self.crop, GaussianCrop):
+            raise ValueError("final_phase: it switches a Gaussian crop off and there is none; set it to null")
+        return self
+
+    @cached_property
+    def key(self) -> str:
+        """Identity of the run: 64 hexadecimal digits."""
+        return _digest(self, canonical(self))
+
+    @cached_property
+    def cell_key(self) -> str:
+        """Identity of the run without its seed: 64 hexadecimal digits."""
+        return _digest(self, {name: value for name, value in canonical(self).items() if name != "seed"})
+
+
+def canonical(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as plain JSON values, defaults filled in, fields of `ADDED_LATER` at their neutral value
+    left out."""
+    values: dict[str, Any] = recipe.model_dump(mode="json")
+    for path, neutral in ADDED_LATER.items():
+        *parents, name = path.split(".")
+        part: Any = values
+        for parent in parents:
+            part = part.get(parent) if isinstance(part, dict) else None
+        if isinstance(part, dict) and name in part and part[name] == neutral:
+            del part[name]
+    return values
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted names: {"crop": {"sigma": 0.3}} -> {"crop.sigma": 0.3}."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _digest(recipe: Recipe, values: dict[str, Any]) -> str:
+    identity = {"recipe": values, "versions": versions_in_use(recipe)}
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

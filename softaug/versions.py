@@ -1,0 +1,40 @@
+"""Versions of the factors a recipe uses; part of every key.
+
+Raise a factor's version in the commit that changes its numbers: results made before then keep their key and are
+never mixed with new ones. The golden tests go red when numbers change and the version does not. No torch here.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from softaug.recipe import Recipe
+
+VERSIONS = {
+    "fit": 1,  # epoch order, batching, initialisation, SGD, final metrics
+    "schedule": 1,
+    "loss": 1,  # target, weight, reduction
+    "flip": 1,
+    "crop.uniform": 1,
+    "crop.gaussian": 1,
+    "softening": 1,
+    "model.resnet8": 1,
+    "model.resnet18": 1,
+    "data.digits": 1,
+    "data.fashion-mnist": 1,
+    "data.cifar10": 1,
+    "data.cifar100": 1,
+}
+
+MODEL_FAMILY = {"resnet8": "model.resnet8", "resnet20": "model.resnet8", "resnet18": "model.resnet18"}
+
+
+def versions_in_use(recipe: "Recipe") -> dict[str, int]:
+    """Return name and version of every factor that this recipe uses."""
+    names = ["fit", "schedule", "loss", f"data.{recipe.data.name}", MODEL_FAMILY[recipe.model.name]]
+    if recipe.flip > 0:
+        names.append("flip")
+    if recipe.crop is not None:
+        names.append(f"crop.{recipe.crop.kind}")
+    if recipe.softening is not None:
+        names.append("softening")
+    return {name: VERSIONS[name] for name in names}

@@ -1,0 +1,1 @@
+"""Sweeps as files: declaration, plan, launch, tracker and the command line."""

@@ -1,0 +1,82 @@
+"""A resolved sweep: every cell and trial of one sweep at one scale, as the store and the analysis know it.
+
+It is what a launch makes the ledger match, and what status, sync and report read back from
+`<store>/sweeps/<name>@<scale>.json`, so that they never depend on the sweep file still being as it was.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from softaug.recipe import Recipe
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Axis(Frozen):
+    """A recipe field that arms run over. `field` is dotted, `label` is for figures, `values` are in plot order."""
+
+    field: str
+    label: str
+    values: list[float | int | str]
+
+
+class Figure(Frozen):
+    """The figure a sweep draws. `x` names an axis; `lines` maps an arm to the axis that has one line per value."""
+
+    kind: Literal["softening-over-sigma"]
+    x: str
+    lines: dict[str, str] = {}
+
+
+class Resources(Frozen):
+    """What one trial takes: CPUs (also its torch threads) and GPUs (a fraction shares one)."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+
+
+class Cell(Frozen):
+    """One recipe without its seed. `axes`: the value of every axis its arm runs over. `trials`: seed -> trial key."""
+
+    arm: str
+    axes: dict[str, float | int | str]
+    cell_key: str
+    recipe: dict[str, Any]  # canonical JSON values, no seed
+    trials: dict[int, str]
+
+
+class ResolvedSweep(Frozen):
+    """Arms x axes x seeds of one sweep at one scale; the baseline's cell first, the others in file order."""
+
+    name: str
+    scale: str
+    question: str
+    expect: str
+    cost: str
+    baseline: str  # the arm that others are compared with; it has exactly one cell
+    seeds: list[int]
+    axes: dict[str, Axis]
+    cells: list[Cell]
+    figure: Figure | None
+    resources: Resources
+    source: str  # the sweep file's text
+
+    @property
+    def experiment(self) -> str:
+        """Name of the sweep at its scale: the MLflow experiment and the file in the store."""
+        return f"{self.name}@{self.scale}"
+
+    @property
+    def trial_keys(self) -> list[str]:
+        """Keys of all trials, all seeds of a cell adjacent, baseline first."""
+        return [key for cell in self.cells for key in cell.trials.values()]
+
+    def recipes(self) -> Iterator[Recipe]:
+        """Yield the recipe of every trial in the order of `trial_keys`."""
+        for cell in self.cells:
+            for seed in cell.trials:
+                yield Recipe.model_validate({**cell.recipe, "seed": seed})
