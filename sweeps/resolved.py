@@ -48,6 +48,11 @@ class Cell(Frozen):
     recipe: dict[str, Any]  # canonical JSON values, no seed
     trials: dict[int, str]
 
+    @property
+    def title(self) -> str:
+        """The cell's name for people: its arm and the values of its axes."""
+        return ", ".join([self.arm, *(f"{name} {value}" for name, value in self.axes.items())])
+
 
 class ResolvedSweep(Frozen):
     """Arms x axes x seeds of one sweep at one scale; the baseline's cell first, the others in file order."""

@@ -1,0 +1,52 @@
+# make demo: everything from nothing to the report. make test: everything a change must pass. Needs Python, pip, make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test check format benchmarks lock system-packages clean
+
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install
+	$(BIN)/softaug launch quickstart
+	$(BIN)/softaug report quickstart
+	@echo "Open report/index.html, or browse the runs with: $(BIN)/softaug ui"
+
+test: check
+	$(BIN)/python -m pytest -m "not slow"
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmarks: install
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/quickstart.py
+
+# After changing dependencies in pyproject.toml: the newest versions it allows, written down exactly.
+lock:
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check setuptools --editable ".[dev]"
+	$(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' \
+	  | sed -E 's/^((nvidia|cuda|triton).*)$$/\1 ; platform_system == "Linux"/' > requirements.lock
+
+# What only the system can give: Chromium looks at pages in the tests, Fashion-MNIST is a data set (Debian, Ubuntu).
+system-packages:
+	apt-get update --quiet
+	apt-get install --quiet --yes --no-install-recommends chromium dataset-fashion-mnist fonts-dejavu-core git
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,359 @@
+"""The command line. Each command imports what it needs when it runs: `--help`, `sweeps` and `plan` need little.
+
+Exit codes: 0 done, 1 some trials failed, 2 bad input and nothing started, 3 already running elsewhere,
+130 interrupted after saving.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from softaug.datasets import MissingData
+from sweeps.catalog_files import catalog
+from sweeps.expand import load
+from sweeps.preflight import Refused, unreachable_tracking
+from sweeps.problems import Problems
+from sweeps.resolved import ResolvedSweep
+from sweeps.survey import status_json, survey
+from trainables.launches import AlreadyRunning
+from trainables.store import Store, StoreRefused, open_store
+
+app = typer.Typer(
+    name="softaug",
+    help="Sweeps for Soft Augmentation: a sweep is a file, launching it makes the results match it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
+
+SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A name from `softaug sweeps`, or a file's path.")]
+SweepsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Default: all launched.")]
+StoreOption = Annotated[Path, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Default: sqlite, in <store>/mlflow.db."),
+]
+ScaleOption = Annotated[str | None, typer.Option("--scale", help="paper, laptop or smoke; default: the file's.")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="In place of the file's seeds.")]
+DataOption = Annotated[Path | None, typer.Option("--data", envvar="SOFTAUG_DATA", help="Folder with the data sets.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+STORE = Path("runs")
+
+
+@app.command()
+def sweeps() -> None:
+    """List the sweeps that come with softaug."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("sweep", "scales", "question"):
+        table.add_column(column)
+    for entry in catalog():
+        table.add_row(entry.name, ", ".join(entry.scales), entry.question)
+    console.print(table)
+
+
+@app.command()
+def plan(
+    sweep: SweepArgument,
+    scale: ScaleOption = None,
+    seeds: SeedsOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what launching a sweep would run."""
+    resolved = load(sweep, scale=scale, seeds=_seeds(seeds))
+    now = survey(open_store(store), resolved)
+    trials, done = len(now.trials), now.ended
+    if as_json:
+        counts = {"cells": len(resolved.cells), "trials": trials, "done": done, "to_do": trials - done}
+        _print_json({"sweep": resolved.name, "scale": resolved.scale, **counts})
+        return
+    console.print(Text(f"{resolved.name} at scale {resolved.scale}: {resolved.question}"))
+    console.print(Text(f"expected: {resolved.expect}"))
+    if resolved.cost:
+        console.print(Text(f"cost: {resolved.cost}"))
+    table = Table(box=None, pad_edge=False)
+    for column in ("cell", "seeds", "done"):
+        table.add_column(column)
+    for cell in resolved.cells:
+        ended = sum(now.trials[key].end is not None for key in cell.trials.values())
+        table.add_row(cell.title, ", ".join(map(str, cell.trials)), f"{ended}/{len(cell.trials)}")
+    console.print(table)
+    console.print(Text(f"{len(resolved.cells)} cells, {trials} trials: {done} done, {trials - done} to do"))
+
+
+@app.command()
+def launch(
+    sweep: SweepArgument,
+    scale: ScaleOption = None,
+    seeds: SeedsOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    address: Annotated[str, typer.Option(help="host:port of a Ray cluster; local: started here.")] = "local",
+    data: DataOption = None,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at once; default: what fits.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, e.g. 0.25; default: the scale's.")] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Run failed and diverged trials again.")] = False,
+    offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
+    checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between a trial's checkpoints.")] = 60.0,
+    upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
+) -> None:
+    """Run what the results lack of a sweep; run it again after a crash or with more seeds."""
+    from sweeps.launch import Settings
+    from sweeps.launch import launch as run
+    from sweeps.live import live_view, print_outcome
+
+    resolved = _with_gpus(load(sweep, scale=scale, seeds=_seeds(seeds)), gpus)
+    opened = open_store(store)
+    settings = Settings(
+        store=opened,
+        data=data.expanduser().absolute() if data else None,
+        tracking_uri=None if offline else _tracking_uri(opened, tracking_uri),
+        address=address,
+        max_concurrent=max_concurrent,
+        retry_failed=retry_failed,
+        checkpoint_every_s=checkpoint_every,
+        upload_weights=upload_weights,
+    )
+    with live_view(console, opened, resolved) as view:
+        outcome = run(resolved, settings, view)
+    print_outcome(console, outcome.survey)
+    if outcome.missing_in_mlflow:
+        console.print(Text(f"{outcome.missing_in_mlflow} trials not in MLflow: run softaug sync"))
+    if outcome.interrupted:
+        console.print(Text("interrupted; launch again to go on"))
+        raise typer.Exit(130)
+    if outcome.survey.count("failed") or outcome.survey.count("diverged"):
+        console.print(Text("some trials failed; try them again with --retry-failed"))
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    sweep: Annotated[str | None, typer.Argument(metavar="[SWEEP]", help="Default: a line per launched sweep.")] = None,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how a sweep stands: its trials, and the mean so far of every cell."""
+    from sweeps.live import print_outcome, progress_line
+
+    opened = open_store(store)
+    if sweep is not None:
+        now = survey(opened, _launched(opened, sweep, scale))
+        if as_json:
+            _print_json(status_json(now))
+            return
+        console.print(Text(f"{now.sweep.experiment}: {progress_line(now, 1)}"))
+        print_outcome(console, now)
+        return
+    surveys = [survey(opened, launched) for launched in _all_launched(opened)]
+    if as_json:
+        _print_json([status_json(now) for now in surveys])
+        return
+    for now in surveys:
+        console.print(Text(f"{now.sweep.experiment}: {progress_line(now, 1)}"))
+
+
+@app.command()
+def report(
+    sweep: SweepsArgument = None,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for index.html, figures and tables.")] = Path("report"),
+) -> None:
+    """Write a page with the tables and figures of sweeps, every number with n and its error."""
+    opened, uri = _synced(store, tracking_uri)
+    wanted = _chosen(opened, sweep, scale)
+    for each in wanted:
+        _sync(opened, each, uri)
+
+    from analysis.report import write_report
+
+    page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=_ui_url(uri))
+    console.print(Text(f"wrote {page}"), soft_wrap=True)
+
+
+@app.command()
+def figure(
+    sweep: SweepArgument,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("report"),
+) -> None:
+    """Draw a sweep's figure: SVG, PDF, PNG, and its numbers as CSV."""
+    opened, uri = _synced(store, tracking_uri)
+    wanted = _launched(opened, sweep, scale)
+    _sync(opened, wanted, uri)
+
+    from analysis import figures
+
+    for path in figures.figure(wanted, tracking_uri=uri, out=out.absolute()):
+        console.print(Text(f"wrote {path}"), soft_wrap=True)
+
+
+@app.command()
+def table(
+    sweep: SweepArgument,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    form: Annotated[Literal["markdown", "latex", "csv"], typer.Option("--format", help="Markdown, LaTeX or CSV.")] = (
+        "markdown"
+    ),
+) -> None:
+    """Print a sweep's table."""
+    opened, uri = _synced(store, tracking_uri)
+    wanted = _launched(opened, sweep, scale)
+    _sync(opened, wanted, uri)
+
+    from analysis import tables
+
+    typer.echo(tables.table(wanted, tracking_uri=uri, form=form))
+
+
+@app.command()
+def sync(
+    sweep: SweepsArgument = None,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
+) -> None:
+    """Bring MLflow level with the results; an empty MLflow is filled again."""
+    opened, uri = _synced(store, tracking_uri)
+    for each in _chosen(opened, sweep, scale):
+        _sync(opened, each, uri, upload_weights=upload_weights)
+        console.print(Text(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {_shown(uri)}"))
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="cifar10, cifar100 or fashion-mnist.")],
+    data: DataOption = None,
+) -> None:
+    """Download a data set."""
+    from softaug import fetch as download
+
+    console.print(Text(download.fetch(dataset, (data or Path("data")).expanduser().absolute())), soft_wrap=True)
+
+
+@app.command()
+def ui(
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Browse the runs in MLflow, until Ctrl-C."""
+    uri = _tracking_uri(open_store(store), tracking_uri)
+    if uri.startswith("http"):
+        console.print(Text(f"MLflow runs at {uri}"))
+        return
+    console.print(Text(f"MLflow at {_ui_url(uri, port)}; Ctrl-C ends it"))
+    arguments = ["-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a sweep file, for editors."""
+    from sweeps.sweep_file import schema as sweep_schema
+
+    _print_json(sweep_schema())
+
+
+def main() -> None:
+    """Run the command line; problems become lines on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except (Problems, Refused, StoreRefused, MissingData) as problem:
+        for line in str(problem).splitlines():
+            errors.print(Text(f"error: {line}"), soft_wrap=True)
+        sys.exit(2)
+    except AlreadyRunning as running:
+        errors.print(Text(f"error: {running}"), soft_wrap=True)
+        sys.exit(3)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of seeds; write them as 0,1,2", param_hint="--seeds") from None
+
+
+def _with_gpus(sweep: ResolvedSweep, gpus: float | None) -> ResolvedSweep:
+    if gpus is None:
+        return sweep
+    return sweep.model_copy(update={"resources": sweep.resources.model_copy(update={"gpus": gpus})})
+
+
+def _tracking_uri(store: Store, given: str | None) -> str:
+    return given or f"sqlite:///{store.root / 'mlflow.db'}"
+
+
+def _ui_url(uri: str, port: int = 5000) -> str:
+    return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{port}"
+
+
+def _shown(uri: str) -> str:
+    return uri if "@" not in uri else uri.partition("://")[0] + "://***@" + uri.rpartition("@")[2]
+
+
+def _synced(store: Path, tracking_uri: str | None) -> tuple[Store, str]:
+    opened = open_store(store)
+    uri = _tracking_uri(opened, tracking_uri)
+    problems = unreachable_tracking(uri)
+    if problems:
+        raise Refused(problems)
+    return opened, uri
+
+
+def _sync(store: Store, sweep: ResolvedSweep, uri: str, *, upload_weights: bool = False) -> None:
+    from sweeps import tracker
+
+    tracker.be_brief()
+    tracker.sync(store, sweep, uri, upload_weights=upload_weights)
+
+
+def _all_launched(store: Store) -> list[ResolvedSweep]:
+    from sweeps.launch import saved
+
+    found = saved(store)
+    if not found:
+        raise Refused([f"no sweep was launched into the store {store.root} yet; see `softaug launch --help`"])
+    return found
+
+
+def _chosen(store: Store, names: list[str] | None, scale: str | None) -> list[ResolvedSweep]:
+    if names:
+        return [_launched(store, name, scale) for name in names]
+    return [sweep for sweep in _all_launched(store) if scale in (None, sweep.scale)]
+
+
+def _launched(store: Store, sweep: str, scale: str | None) -> ResolvedSweep:
+    """Return the sweep as last launched, or as its file says if it never was."""
+    from sweeps.launch import saved
+
+    launched = [each for each in saved(store) if each.name == sweep and scale in (None, each.scale)]
+    if len(launched) == 1:
+        return launched[0]
+    resolved = load(sweep, scale=scale, seeds=None)
+    return next((each for each in saved(store) if each.experiment == resolved.experiment), resolved)

@@ -1,0 +1,97 @@
+"""Ray for one launch: started on this machine and cleaned up after, or joined at an address.
+
+Ray reads its environment when it is imported, so it is imported here only after that is set.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sweeps.preflight import Refused
+from sweeps.resolved import Resources
+
+OBJECT_STORE_BYTES = 1_000_000_000
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output engine prints every failure even at verbosity 0
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_THRESHOLD_S": "60",
+}
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[None]:
+    """Start Ray here (address "local") or join the cluster at host:port; leave it as it was found."""
+    os.environ.update(QUIET)
+    if address != "local":
+        import ray
+
+        _silence()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    # A token of this launch's own: nobody else on the machine can join, and Ray writes none into the home folder.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    import ray
+
+    _silence()
+    folder = tempfile.mkdtemp(prefix="softaug-ray-")
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+        )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def slots(needs: Resources) -> int:
+    """Return how many trials fit at once. Raises Refused if no node can give what one needs."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    fitting = sum(_fitting(node, needs) for node in nodes)
+    if fitting == 0:
+        cpus, gpus = (max(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
+        raise Refused(
+            [
+                f"resources: a trial needs {needs.cpus} CPUs and {needs.gpus:g} GPUs, the largest node has "
+                f"{cpus:g} CPUs and {gpus:g} GPUs; choose another --scale, or give --gpus 0 to train on CPUs"
+            ]
+        )
+    return fitting
+
+
+def _fitting(node: dict[str, float], needs: Resources) -> int:
+    by_cpu = int(node.get("CPU", 0) // needs.cpus)
+    if needs.gpus == 0:
+        return by_cpu
+    whole = int(node.get("GPU", 0))
+    by_gpu = int(whole // needs.gpus) if needs.gpus >= 1 else whole * int(1 / needs.gpus)
+    return min(by_cpu, by_gpu)
+
+
+def _silence() -> None:
+    """Keep Ray and Tune from printing over our own lines."""
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")

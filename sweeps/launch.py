@@ -1,0 +1,217 @@
+"""Launch a sweep: make the ledger match it. What has ended is kept, what is missing runs, what was cut off goes on.
+
+Relaunching is the only recovery there is: every launch is a fresh Tuner over what the ledger lacks. Ray, torch and
+MLflow are imported only once there is something for them to do.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
+
+from softaug.recipe import Recipe
+from sweeps import preflight
+from sweeps.resolved import ResolvedSweep
+from sweeps.survey import Survey, survey
+from sweeps.tracker_thread import TrackerThread
+from trainables import launches
+from trainables.ledger import TrialFolder
+from trainables.store import Store
+
+if TYPE_CHECKING:
+    from sweeps.tracker import Projection
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how to launch. `tracking_uri` None: offline. `max_concurrent` None: as many as fit."""
+
+    store: Store
+    data: Path | None
+    tracking_uri: str | None
+    address: str = "local"
+    max_concurrent: int | None = None
+    retry_failed: bool = False
+    checkpoint_every_s: float = 60.0
+    upload_weights: bool = False
+
+
+class View(Protocol):
+    """Shows a launch to a person."""
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+
+    def watch(self, slots: int) -> None:
+        """Start showing how the sweep stands, with this many trials at once."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a launch ended. `missing_in_mlflow`: trials that `softaug sync` has yet to bring there."""
+
+    survey: Survey
+    interrupted: bool
+    missing_in_mlflow: int
+
+
+def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
+    """Run what the ledger lacks of `sweep`.
+
+    Raises Refused or StoreRefused before anything starts, AlreadyRunning while another launch of it is alive.
+    """
+    store = settings.store
+    preflight.check(
+        sweep, store=store, data=settings.data, tracking_uri=settings.tracking_uri, address=settings.address
+    )
+    launches.check_free(store, sweep.experiment)
+    store.probe()
+    to_do = _to_do(sweep, settings)
+    with ExitStack() as stack:
+        slots = 0
+        if to_do:
+            from sweeps import cluster
+
+            view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do; starting Ray")
+            stack.enter_context(cluster.cluster(settings.address))
+            slots = min(cluster.slots(sweep.resources), settings.max_concurrent or len(to_do), len(to_do))
+        owned = stack.enter_context(_owned(store, sweep, view.say))
+        _prepare(store, sweep, to_do)
+        missing = _run(sweep, to_do, settings, owned, slots, view)
+        return Outcome(survey(store, sweep), launches.stop_requested(store, owned.id), missing)
+
+
+def save(store: Store, sweep: ResolvedSweep) -> None:
+    """Keep the sweep as launched, for status, report and sync."""
+    store.write(f"sweeps/{sweep.experiment}.json", sweep.model_dump_json(indent=1).encode())
+
+
+def saved(store: Store) -> list[ResolvedSweep]:
+    """Return the sweeps that were launched into this store, as last launched."""
+    names = [name for name in store.names("sweeps") if name.endswith(".json")]
+    return [ResolvedSweep.model_validate_json(store.read(f"sweeps/{name}")) for name in names]
+
+
+def _to_do(sweep: ResolvedSweep, settings: Settings) -> list[Recipe]:
+    """Return the recipes whose trial has not ended, and those that failed if asked to try them again."""
+    retried = ("failed", "diverged") if settings.retry_failed else ()
+    ends = ((recipe, TrialFolder(settings.store, recipe.key).end()) for recipe in sweep.recipes())
+    return [recipe for recipe, end in ends if end is None or end.state in retried]
+
+
+def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe]) -> None:
+    save(store, sweep)
+    for recipe in to_do:
+        trial = TrialFolder(store, recipe.key)
+        trial.write_recipe(recipe)
+        trial.reopen()
+
+
+def _run(
+    sweep: ResolvedSweep, to_do: list[Recipe], settings: Settings, owned: launches.Launch, slots: int, view: View
+) -> int:
+    """Train what is to do while the tracker follows; return how many trials are not in MLflow."""
+    training = threading.Event()
+    training.set()
+    tracker = _tracker(sweep, settings, owned, training, view.say)
+    try:
+        if to_do:
+            from sweeps.train import train
+
+            view.watch(slots)
+            train(sweep, to_do, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
+    finally:
+        training.clear()
+        missing = tracker.close(sweep.trial_keys)
+    return missing
+
+
+class _Offline:
+    """In a tracker's place when none is wanted."""
+
+    def changed(self, key: str, ended: bool) -> None:
+        """Note nothing."""
+
+    def close(self, keys: list[str]) -> int:
+        """Return how many trials `softaug sync` will bring to MLflow."""
+        return len(keys)
+
+
+def _tracker(
+    sweep: ResolvedSweep,
+    settings: Settings,
+    owned: launches.Launch,
+    training: threading.Event,
+    warn: Callable[[str], None],
+) -> _Offline | TrackerThread:
+    uri = settings.tracking_uri
+    if uri is None:
+        return _Offline()
+
+    def is_running(launch_id: str) -> bool:
+        return training.is_set() if launch_id == owned.id else launches.is_alive(settings.store, launch_id)
+
+    def connect() -> "Projection":
+        from sweeps.tracker import Projection, be_brief
+
+        be_brief()
+        return Projection(settings.store, sweep, uri, is_running=is_running, upload_weights=settings.upload_weights)
+
+    thread = TrackerThread(connect, warn=warn)
+    thread.start()
+    for key in sweep.trial_keys:
+        thread.changed(key, True)
+    return thread
+
+
+@contextmanager
+def _owned(store: Store, sweep: ResolvedSweep, say: Callable[[str], None]) -> Iterator[launches.Launch]:
+    """Be the sweep's launch: beat, stop on signals, and say so when it is over."""
+    owned = launches.acquire(store, sweep.experiment)
+    over = threading.Event()
+    heart = threading.Thread(target=_beat, args=(store, owned, over, say), name="heartbeat", daemon=True)
+    heart.start()
+    try:
+        with _stop_on_signals(store, owned, say):
+            yield owned
+    finally:
+        over.set()
+        heart.join()
+        launches.beat(store, owned, ended=True)
+
+
+def _beat(store: Store, owned: launches.Launch, over: threading.Event, say: Callable[[str], None]) -> None:
+    while not over.wait(launches.BEAT_EVERY_S):
+        try:
+            launches.beat(store, owned)
+            newest = launches.launches(store, owned.sweep)[-1]
+        except OSError as error:
+            say(f"the store {store.root} does not answer: {error.strerror or error}")
+            continue
+        if newest.id != owned.id:
+            say(f"{newest.user} on {newest.host} took this launch over, having found it dead; stopping")
+            launches.request_stop(store, owned.id)
+            return
+
+
+@contextmanager
+def _stop_on_signals(store: Store, owned: launches.Launch, say: Callable[[str], None]) -> Iterator[None]:
+    """First SIGINT or SIGTERM: trials keep their last epoch and end. Second: end now."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if launches.stop_requested(store, owned.id):
+            os._exit(130)
+        launches.request_stop(store, owned.id)
+        say("stopping: trials keep their last epoch; once more ends them at once")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

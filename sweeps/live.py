@@ -1,0 +1,151 @@
+"""The view of a running launch: a table that renews itself in a terminal, plain lines anywhere else."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from softaug.estimate import Estimate
+from sweeps.resolved import Cell, ResolvedSweep
+from sweeps.survey import Survey, Surveyor, time_left_s
+from trainables.store import Store
+
+RENEW_EVERY_S = 1.0
+LINES_AROUND_TABLE = 6
+
+
+class LiveView:
+    """Shows one launch on a console; `say` may be called from any thread."""
+
+    def __init__(self, console: Console, store: Store, sweep: ResolvedSweep) -> None:
+        self.console = console
+        self.surveyor = Surveyor(store, sweep)
+        self.slots = 0
+        self.over = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def say(self, text: str) -> None:
+        """Show one line, above the table if there is one."""
+        self.console.print(Text(text))
+
+    def watch(self, slots: int) -> None:
+        """Start showing how the sweep stands."""
+        self.slots = slots
+        show = self._renew_table if self.console.is_terminal else self._print_lines
+        self.thread = threading.Thread(target=show, name="view", daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        """Show the last state and stop."""
+        self.over.set()
+        if self.thread is not None:
+            self.thread.join()
+
+    def _renew_table(self) -> None:
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            while not self.over.is_set():
+                live.update(self._table(), refresh=True)
+                self.over.wait(RENEW_EVERY_S)
+
+    def _table(self) -> RenderableType:
+        now = self.surveyor.survey()
+        rows = self.console.height - LINES_AROUND_TABLE
+        bar = ProgressBar(total=max(len(now.trials), 1), completed=now.ended, width=40)
+        return Group(bar, Text(progress_line(now, self.slots)), cells_table(now, rows))
+
+    def _print_lines(self) -> None:
+        told: set[str] = set()
+        ended = -1
+        while True:
+            last = self.over.is_set()
+            now = self.surveyor.survey()
+            if now.ended != ended:
+                self.say(progress_line(now, self.slots))
+                ended = now.ended
+            for cell in now.sweep.cells:
+                if cell.cell_key not in told and all(now.trials[key].end for key in cell.trials.values()):
+                    told.add(cell.cell_key)
+                    self.say(f"  {cell.title}: {_errors(now, cell)}")
+            if last:
+                return
+            self.over.wait(RENEW_EVERY_S)
+
+
+@contextmanager
+def live_view(console: Console, store: Store, sweep: ResolvedSweep) -> Iterator[LiveView]:
+    """Show a launch until the block ends."""
+    view = LiveView(console, store, sweep)
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+def progress_line(now: Survey, slots: int) -> str:
+    """Return how many trials are done, running and to do, and the time left."""
+    parts = [f"{now.count('finished')} of {len(now.trials)} trials done"]
+    parts += [f"{now.count(state)} {state}" for state in ("failed", "diverged") if now.count(state)]
+    parts += [f"{now.count('running')} running", f"{now.count('pending')} to do"]
+    left = time_left_s(now, slots)
+    if left is not None and now.ended < len(now.trials):
+        parts.append(f"about {_duration(left)} left")
+    return ", ".join(parts)
+
+
+def cells_table(now: Survey, rows: int | None = None) -> Table:
+    """Return a row per cell: done, mean top-1 error and ECE so far with standard error.
+
+    With more cells than `rows`, the ones that are not complete come first and the rest are counted.
+    """
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell")
+    for name in ("done", "top-1 error %", "ECE %"):
+        table.add_column(name, justify="right")
+    shown = list(now.sweep.cells)
+    if rows is not None and len(shown) > rows:
+        shown = sorted(shown, key=lambda cell: _done(now, cell) == len(cell.trials))[: max(rows - 1, 1)]
+    for cell in shown:
+        estimates = now.estimates(cell)
+        values = [_plus_minus(estimates.get(name)) for name in ("test/top1_error", "test/ece")]
+        table.add_row(cell.title, f"{_done(now, cell)}/{len(cell.trials)}", *values)
+    if len(shown) < len(now.sweep.cells):
+        table.add_row(f"… and {len(now.sweep.cells) - len(shown)} more cells")
+    return table
+
+
+def print_outcome(console: Console, now: Survey) -> None:
+    """Print how the sweep stands, cell by cell, and why trials failed."""
+    console.print(cells_table(now))
+    for key, trial in now.trials.items():
+        if trial.end is not None and trial.end.reason:
+            console.print(Text(f"{trial.state}: trial {key[:12]}: {trial.end.reason}"))
+
+
+def _done(now: Survey, cell: Cell) -> int:
+    return sum(now.trials[key].state == "finished" for key in cell.trials.values())
+
+
+def _errors(now: Survey, cell: Cell) -> str:
+    estimates = now.estimates(cell)
+    if "test/top1_error" not in estimates:
+        return f"no seed finished (0/{len(cell.trials)})"
+    error, ece = estimates["test/top1_error"], estimates["test/ece"]
+    return f"top-1 error {_plus_minus(error)} %, ECE {_plus_minus(ece)} % (n = {error.n} of {len(cell.trials)})"
+
+
+def _plus_minus(value: Estimate | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value.mean:.2f}" if value.se is None else f"{value.mean:.2f} ± {value.se:.2f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,112 @@
+"""How a sweep stands: the state of every trial, read from the ledger, and the mean so far of every cell."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from softaug.estimate import Estimate, estimate
+from sweeps.resolved import Cell, ResolvedSweep
+from trainables import launches
+from trainables.ledger import End, TrialFolder
+from trainables.store import Store
+
+TrialState = Literal["finished", "failed", "diverged", "stopped", "running", "pending"]
+STATES: tuple[TrialState, ...] = ("finished", "failed", "diverged", "running", "pending")
+
+
+@dataclass(frozen=True)
+class TrialStatus:
+    """One trial: its state, and its end if it has ended."""
+
+    state: TrialState
+    end: End | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All trials of a sweep by key."""
+
+    sweep: ResolvedSweep
+    trials: Mapping[str, TrialStatus]
+
+    def count(self, state: TrialState) -> int:
+        """Return how many trials are in this state."""
+        return sum(trial.state == state for trial in self.trials.values())
+
+    @property
+    def ended(self) -> int:
+        """Trials with an end: finished, failed, diverged or stopped."""
+        return sum(trial.end is not None for trial in self.trials.values())
+
+    def estimates(self, cell: Cell) -> dict[str, Estimate]:
+        """Return the estimates of a cell over its finished seeds."""
+        return estimates(self.trials[key].end for key in cell.trials.values())
+
+
+def estimates(ends: Iterable[End | None]) -> dict[str, Estimate]:
+    """Return mean, standard error and n of every final metric over the trials that finished."""
+    finished = [end.metrics for end in ends if end is not None and end.state == "finished"]
+    names = finished[0] if finished else {}
+    return {name: estimate(metrics[name] for metrics in finished) for name in names}
+
+
+class Surveyor:
+    """Surveys one sweep again and again; a trial that has ended is read only once."""
+
+    def __init__(self, store: Store, sweep: ResolvedSweep) -> None:
+        self.store = store
+        self.sweep = sweep
+        self.ended: dict[str, TrialStatus] = {}
+
+    def survey(self) -> Survey:
+        """Read the ledger."""
+        alive = launches.alive(self.store)
+        return Survey(self.sweep, {key: self._status(key, alive) for key in self.sweep.trial_keys})
+
+    def _status(self, key: str, alive: Mapping[str, launches.Launch]) -> TrialStatus:
+        if key not in self.ended:
+            trial = TrialFolder(self.store, key)
+            end = trial.end()
+            if end is None:
+                owner = trial.owner() if alive else None
+                return TrialStatus("running" if owner in alive else "pending")
+            self.ended[key] = TrialStatus(end.state, end)
+        return self.ended[key]
+
+
+def survey(store: Store, sweep: ResolvedSweep) -> Survey:
+    """Read once how a sweep stands."""
+    return Surveyor(store, sweep).survey()
+
+
+def time_left_s(now: Survey, slots: int) -> float | None:
+    """Return the seconds until all trials have ended at this pace, None before the first has.
+
+    Cells differ little in cost: what is left is counted in mean trials, shared by the slots.
+    """
+    seconds = [trial.end.seconds for trial in now.trials.values() if trial.end is not None]
+    if not seconds:
+        return None
+    left = now.count("pending") + 0.5 * now.count("running")
+    return left * (sum(seconds) / len(seconds)) / max(slots, 1)
+
+
+def status_json(now: Survey) -> dict[str, Any]:
+    """Return what `softaug status --json` prints."""
+    return {
+        "sweep": now.sweep.name,
+        "scale": now.sweep.scale,
+        "trials": {state: now.count(state) for state in STATES},
+        "cells": [_cell_json(now, cell) for cell in now.sweep.cells],
+    }
+
+
+def _cell_json(now: Survey, cell: Cell) -> dict[str, Any]:
+    estimates = now.estimates(cell)
+    return {
+        "arm": cell.arm,
+        "cell_key": cell.cell_key,
+        "expected": len(cell.trials),
+        "n": max((value.n for value in estimates.values()), default=0),
+        "metrics": {name: {"mean": value.mean, "se": value.se} for name, value in estimates.items()},
+    }

@@ -1,0 +1,179 @@
+"""An attempt writes what fit yields; interrupted and resumed it ends with the same bits as undisturbed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from softaug import data
+from softaug.fit import Diverged
+from softaug.recipe import Recipe
+from trainables import attempt as attempts
+from trainables.attempt import Place, RunningAttempt
+from trainables.ledger import Attempt, AttemptFolder, End, TrialFolder
+from trainables.store import Store, open_store
+
+PLACE = Place(torch.device("cpu"), threads=1, data_fingerprint="f00d")
+RECIPE = Recipe.model_validate(
+    {
+        "data": {"name": "digits", "train_images": 100},
+        "model": {"name": "resnet8", "width": 4},
+        "crop": {"kind": "gaussian", "sigma": 0.2},
+        "softening": {"apply_to": "both"},
+        "optim": {"epochs": 4, "batch_size": 40},
+        "seed": 3,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def splits() -> data.Splits:
+    torch.set_num_threads(1)
+    return data.split(data.load("digits", None), RECIPE.data)
+
+
+def begin(store: Store, recipe: Recipe = RECIPE) -> AttemptFolder:
+    trial = TrialFolder(store, recipe.key)
+    trial.write_recipe(recipe)
+    number = len(trial.attempts()) + 1
+    folder = trial.begin(
+        Attempt(number=number, launch="a@b-0001", host="h", pid=1, started=0.0, git_commit="c", git_dirty=False)
+    )
+    assert folder is not None
+    return folder
+
+
+def running(store: Store, splits: data.Splits, stop: Callable[[], bool] = lambda: False, **more: Any) -> RunningAttempt:
+    every = more.pop("checkpoint_every_s", 60.0)
+    return RunningAttempt(
+        begin(store), RECIPE, lambda: splits, place=PLACE, stop=stop, checkpoint_every_s=every, **more
+    )
+
+
+def ended(store: Store) -> End:
+    end = TrialFolder(store, RECIPE.key).end()
+    assert end is not None
+    return end
+
+
+def test_a_finished_trial_leaves_rows_results_and_an_end(tmp_path: Path, splits: data.Splits) -> None:
+    store = open_store(tmp_path)
+    attempt = running(store, splits)
+    assert attempt.advance(60) == "finished"
+    trial = TrialFolder(store, RECIPE.key)
+    assert [row.epoch for row in trial.rows()] == [1, 2, 3, 4]
+    assert store.names(f"{trial.path}/0001") == [
+        "epochs.jsonl",
+        "reliability.json",
+        "samples.png",
+        "weights.safetensors",
+    ]
+    end = ended(store)
+    assert (end.state, end.epochs, end.attempt, end.device, end.data_fingerprint) == ("finished", 4, 1, "cpu", "f00d")
+    assert set(end.metrics) == {"test/top1_error", "test/ece", "test/nll", "test/brier"}
+    assert end.weights_bytes == len(store.read(f"{trial.path}/0001/weights.safetensors"))
+    assert torch.__version__.startswith(end.versions["torch"])
+
+
+def test_a_step_of_no_time_is_one_epoch(tmp_path: Path, splits: data.Splits) -> None:
+    attempt = running(open_store(tmp_path), splits)
+    assert [attempt.advance(0) for _ in range(4)] == ["running", "running", "running", "finished"]
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_interrupted_and_resumed_equals_undisturbed(tmp_path: Path, splits: data.Splits, stop_after: int) -> None:
+    undisturbed, disturbed = open_store(tmp_path / "a"), open_store(tmp_path / "b")
+    assert running(undisturbed, splits).advance(60) == "finished"
+    stopping = False
+    first = running(disturbed, splits, stop=lambda: stopping)
+    for _ in range(stop_after):
+        first.advance(0)
+    stopping = True
+    assert first.advance(60) == "interrupted"
+    second = running(disturbed, splits)
+    assert second.epoch == stop_after
+    assert second.advance(60) == "finished"
+    assert ended(disturbed).metrics == ended(undisturbed).metrics
+    path = f"trials/{RECIPE.key[:2]}/{RECIPE.key}"
+    rows = [TrialFolder(store, RECIPE.key).rows() for store in (undisturbed, disturbed)]
+    assert [row.metrics for row in rows[0]] == [row.metrics for row in rows[1]]
+    assert undisturbed.read(f"{path}/0001/samples.png") == disturbed.read(f"{path}/0002/samples.png")
+    weights = [
+        store.read(f"{path}/{n}/weights.safetensors") for store, n in ((undisturbed, "0001"), (disturbed, "0002"))
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_a_killed_attempt_goes_on_from_its_newest_intact_checkpoint(tmp_path: Path, splits: data.Splits) -> None:
+    store = open_store(tmp_path)
+    first = running(store, splits, checkpoint_every_s=0.0)
+    for _ in range(3):
+        first.advance(0)
+    first.folder.write_rows(first.rows)
+    newest = store.names(first.folder.path)[1]
+    assert newest.startswith("checkpoint-000003")
+    store.write(f"{first.folder.path}/{newest}", b"damaged")
+    second = running(store, splits)
+    assert second.epoch == 2
+    assert second.advance(60) == "finished"
+    assert [row.epoch for row in TrialFolder(store, RECIPE.key).rows()] == [1, 2, 3, 4]
+
+
+def test_a_checkpoint_of_another_trial_is_not_taken(tmp_path: Path, splits: data.Splits) -> None:
+    store = open_store(tmp_path)
+    first = running(store, splits)
+    first.advance(0)
+    assert first.boundary is not None
+    first.folder.write_checkpoint(1, attempts.to_bytes(first.boundary.state(), {"trial": "another", "epoch": "1"}))
+    assert running(store, splits).epoch == 0
+
+
+def test_a_checkpoint_is_written_by_time(tmp_path: Path, splits: data.Splits) -> None:
+    store = open_store(tmp_path)
+    attempt = running(store, splits, checkpoint_every_s=3600.0)
+    attempt.advance(0)
+    assert list(attempt.folder.checkpoints()) == []
+    attempt.checkpoint_every_s = 0.0
+    attempt.advance(0)
+    assert [epoch for epoch, _ in attempt.folder.checkpoints()] == [2]
+
+
+def test_a_trial_that_diverges_ends_so(tmp_path: Path, splits: data.Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_arguments: Any, **_named: Any) -> Any:
+        raise Diverged("the training loss is nan after epoch 1")
+        yield
+
+    monkeypatch.setattr(attempts, "fit", diverge)
+    store = open_store(tmp_path)
+    assert running(store, splits).advance(60) == "diverged"
+    assert ended(store).reason == "the training loss is nan after epoch 1"
+    assert ended(store).metrics == {}
+
+
+def test_a_bug_or_bad_data_ends_the_trial_with_its_traceback(tmp_path: Path) -> None:
+    def broken() -> data.Splits:
+        raise KeyError("no such label")
+
+    store = open_store(tmp_path)
+    attempt = RunningAttempt(begin(store), RECIPE, broken, place=PLACE, stop=lambda: False, checkpoint_every_s=60.0)
+    assert attempt.advance(60) == "failed"
+    end = ended(store)
+    assert end.reason == "KeyError: 'no such label'"
+    assert "in broken" in (end.traceback or "")
+
+
+def test_a_store_that_is_full_is_the_launch_s_business(
+    tmp_path: Path, splits: data.Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path)
+    attempt = running(store, splits)
+
+    def full(*_arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        attempt.advance(60)
+    assert TrialFolder(store, RECIPE.key).end() is None
