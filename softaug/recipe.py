@@ -67,9 +67,10 @@ class Model(Part):
     @model_validator(mode="before")
     @classmethod
     def _default_width(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "width" not in values and values.get("name") in DEFAULT_WIDTH:
-            return {**values, "width": DEFAULT_WIDTH[values["name"]]}
-        return values
+        if not isinstance(values, dict) or "width" in values:
+            return values
+        name = values.get("name")
+        return {**values, "width": DEFAULT_WIDTH[name]} if isinstance(name, str) and name in DEFAULT_WIDTH else values
 
 
 class UniformCrop(Part):
@@ -111,7 +112,7 @@ class Optim(Part):
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     nesterov: bool = True
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = 5e-4
-    first_lr_step: Literal[0, 1] = 0
+    first_lr_step: Annotated[int, Field(ge=0, le=1)] = 0
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:

@@ -32,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
 )
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
@@ -77,10 +78,10 @@ def plan(
         counts = {"cells": len(resolved.cells), "trials": trials, "done": done, "to_do": trials - done}
         _print_json({"sweep": resolved.name, "scale": resolved.scale, **counts})
         return
-    console.print(Text(f"{resolved.name} at scale {resolved.scale}: {resolved.question}"))
-    console.print(Text(f"expected: {resolved.expect}"))
+    _say(f"{resolved.name} at scale {resolved.scale}: {resolved.question}")
+    _say(f"expected: {resolved.expect}")
     if resolved.cost:
-        console.print(Text(f"cost: {resolved.cost}"))
+        _say(f"cost: {resolved.cost}")
     table = Table(box=None, pad_edge=False)
     for column in ("cell", "seeds", "done"):
         table.add_column(column)
@@ -88,7 +89,7 @@ def plan(
         ended = sum(now.trials[key].end is not None for key in cell.trials.values())
         table.add_row(cell.title, ", ".join(map(str, cell.trials)), f"{ended}/{len(cell.trials)}")
     console.print(table)
-    console.print(Text(f"{len(resolved.cells)} cells, {trials} trials: {done} done, {trials - done} to do"))
+    _say(f"{len(resolved.cells)} cells, {trials} trials: {done} done, {trials - done} to do")
 
 
 @app.command()
@@ -101,7 +102,7 @@ def launch(
     address: Annotated[str, typer.Option(help="host:port of a Ray cluster; local: started here.")] = "local",
     data: DataOption = None,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at once; default: what fits.")] = None,
-    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, e.g. 0.25; default: the scale's.")] = None,
+    gpus: Annotated[float | None, typer.Option(help="GPUs per trial, e.g. 0.25; default: the scale's.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Run failed and diverged trials again.")] = False,
     offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between a trial's checkpoints.")] = 60.0,
@@ -112,7 +113,7 @@ def launch(
     from sweeps.launch import launch as run
     from sweeps.live import live_view, print_outcome
 
-    resolved = _with_gpus(load(sweep, scale=scale, seeds=_seeds(seeds)), gpus)
+    resolved = load(sweep, scale=scale, seeds=_seeds(seeds), gpus=gpus)
     opened = open_store(store)
     settings = Settings(
         store=opened,
@@ -128,12 +129,12 @@ def launch(
         outcome = run(resolved, settings, view)
     print_outcome(console, outcome.survey)
     if outcome.missing_in_mlflow:
-        console.print(Text(f"{outcome.missing_in_mlflow} trials not in MLflow: run softaug sync"))
+        _say(f"{outcome.missing_in_mlflow} trials not in MLflow: run softaug sync")
     if outcome.interrupted:
-        console.print(Text("interrupted; launch again to go on"))
+        _say("interrupted; launch again to go on")
         raise typer.Exit(130)
     if outcome.survey.count("failed") or outcome.survey.count("diverged"):
-        console.print(Text("some trials failed; try them again with --retry-failed"))
+        _say("some trials failed; try them again with --retry-failed")
         raise typer.Exit(1)
 
 
@@ -153,7 +154,7 @@ def status(
         if as_json:
             _print_json(status_json(now))
             return
-        console.print(Text(f"{now.sweep.experiment}: {progress_line(now, 1)}"))
+        _say(f"{now.sweep.experiment}: {progress_line(now, 1)}")
         print_outcome(console, now)
         return
     surveys = [survey(opened, launched) for launched in _all_launched(opened)]
@@ -161,7 +162,7 @@ def status(
         _print_json([status_json(now) for now in surveys])
         return
     for now in surveys:
-        console.print(Text(f"{now.sweep.experiment}: {progress_line(now, 1)}"))
+        _say(f"{now.sweep.experiment}: {progress_line(now, 1)}")
 
 
 @app.command()
@@ -181,7 +182,7 @@ def report(
     from analysis.report import write_report
 
     page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=_ui_url(uri))
-    console.print(Text(f"wrote {page}"), soft_wrap=True)
+    _say(f"wrote {page}")
 
 
 @app.command()
@@ -200,7 +201,7 @@ def figure(
     from analysis import figures
 
     for path in figures.figure(wanted, tracking_uri=uri, out=out.absolute()):
-        console.print(Text(f"wrote {path}"), soft_wrap=True)
+        _say(f"wrote {path}")
 
 
 @app.command()
@@ -235,7 +236,7 @@ def sync(
     opened, uri = _synced(store, tracking_uri)
     for each in _chosen(opened, sweep, scale):
         _sync(opened, each, uri, upload_weights=upload_weights)
-        console.print(Text(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {_shown(uri)}"))
+        _say(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {_shown(uri)}")
 
 
 @app.command()
@@ -246,7 +247,7 @@ def fetch(
     """Download a data set."""
     from softaug import fetch as download
 
-    console.print(Text(download.fetch(dataset, (data or Path("data")).expanduser().absolute())), soft_wrap=True)
+    _say(download.fetch(dataset, (data or Path("data")).expanduser().absolute()))
 
 
 @app.command()
@@ -258,9 +259,9 @@ def ui(
     """Browse the runs in MLflow, until Ctrl-C."""
     uri = _tracking_uri(open_store(store), tracking_uri)
     if uri.startswith("http"):
-        console.print(Text(f"MLflow runs at {uri}"))
+        _say(f"MLflow runs at {uri}")
         return
-    console.print(Text(f"MLflow at {_ui_url(uri, port)}; Ctrl-C ends it"))
+    _say(f"MLflow at {_ui_url(uri, port)}; Ctrl-C ends it")
     arguments = ["-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])
 
@@ -286,6 +287,10 @@ def main() -> None:
         sys.exit(3)
 
 
+def _say(text: str) -> None:
+    console.print(Text(text), soft_wrap=True)
+
+
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
@@ -297,12 +302,6 @@ def _seeds(text: str | None) -> list[int] | None:
         return [int(seed) for seed in text.split(",")]
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no list of seeds; write them as 0,1,2", param_hint="--seeds") from None
-
-
-def _with_gpus(sweep: ResolvedSweep, gpus: float | None) -> ResolvedSweep:
-    if gpus is None:
-        return sweep
-    return sweep.model_copy(update={"resources": sweep.resources.model_copy(update={"gpus": gpus})})
 
 
 def _tracking_uri(store: Store, given: str | None) -> str:

@@ -11,10 +11,13 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sweeps.preflight import Refused
 from sweeps.resolved import Resources
+from trainables.launches import process_exists
 
+FOLDER = "softaug-ray-"
 OBJECT_STORE_BYTES = 1_000_000_000
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -48,7 +51,8 @@ def cluster(address: str) -> Iterator[None]:
     import ray
 
     _silence()
-    folder = tempfile.mkdtemp(prefix="softaug-ray-")
+    _remove_abandoned()
+    folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")
     try:
         ray.init(
             address="local",
@@ -88,6 +92,14 @@ def _fitting(node: dict[str, float], needs: Resources) -> int:
     whole = int(node.get("GPU", 0))
     by_gpu = int(whole // needs.gpus) if needs.gpus >= 1 else whole * int(1 / needs.gpus)
     return min(by_cpu, by_gpu)
+
+
+def _remove_abandoned() -> None:
+    """Delete what killed launches of this machine left behind: folders of processes that are gone."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        process = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if not process_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _silence() -> None:

@@ -31,7 +31,7 @@ class LiveView:
 
     def say(self, text: str) -> None:
         """Show one line, above the table if there is one."""
-        self.console.print(Text(text))
+        self.console.print(Text(text), soft_wrap=True)
 
     def watch(self, slots: int) -> None:
         """Start showing how the sweep stands."""

@@ -25,7 +25,8 @@ class TrackerThread(threading.Thread):
         self.connect = connect
         self.warn = warn
         self.due: dict[str, float] = {}  # trial key -> monotonic time to project it at
-        self.refused: set[str] = set()  # trials that MLflow answers with an error of their own
+        self.doubtful: set[str] = set()  # trials that failed once while MLflow answered other calls
+        self.refused: set[str] = set()  # trials that did so again
         self.wake = threading.Condition()
         self.closing_since: float | None = None
         self.projection: Projection | None = None
@@ -60,7 +61,7 @@ class TrackerThread(threading.Thread):
             except Exception as error:
                 self._failed(key, error)
             else:
-                self._succeeded()
+                self._succeeded(key)
 
     def _next(self) -> str | None:
         with self.wake:
@@ -78,9 +79,14 @@ class TrackerThread(threading.Thread):
         return bool(self.failures) and self.closing_since is not None and now - self.closing_since > LAST_TRIES_S
 
     def _failed(self, key: str, error: Exception) -> None:
+        """Try again: at once if MLflow answers otherwise, giving the trial up the second time; else after a wait."""
         if self._answers():
-            self.refused.add(key)
-            self.warn(f"MLflow refuses trial {key[:12]}: {_one_line(error)}; the sweep goes on")
+            if key in self.doubtful:
+                self.refused.add(key)
+                self.warn(f"MLflow refuses trial {key[:12]}: {_one_line(error)}; the sweep goes on")
+                return
+            self.doubtful.add(key)
+            self.changed(key, ended=True)
             return
         if not self.failures:
             self.warn(f"MLflow does not answer: {_one_line(error)}; the sweep goes on and I keep trying")
@@ -99,7 +105,9 @@ class TrackerThread(threading.Thread):
             return False
         return True
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, key: str) -> None:
+        self.doubtful.discard(key)
+        self.refused.discard(key)
         if self.failures:
             self.warn("MLflow answers again")
             self.failures = 0

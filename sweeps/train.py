@@ -52,7 +52,7 @@ def train(
         {"cpu": sweep.resources.cpus, "gpu": sweep.resources.gpus},
     )
     searcher = LedgerSearcher(settings.store, launch, to_do, changed=changed, warn=warn)
-    folder = settings.store.root / "tune"
+    folder = settings.store.root / f"tune-{launch}"
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -69,4 +69,4 @@ def train(
     try:
         tuner.fit()
     finally:
-        shutil.rmtree(folder / launch, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

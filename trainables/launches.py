@@ -38,7 +38,7 @@ class Launch(BaseModel):
         """Say whether this launch still runs: on this machine its process exists, elsewhere it beat lately."""
         if self.ended or now - self.beat > DEAD_AFTER_S:
             return False
-        return self.machine != this_machine() or Path(f"/proc/{self.pid}").exists()
+        return self.machine != this_machine() or process_exists(self.pid)
 
 
 class AlreadyRunning(Exception):
@@ -113,6 +113,17 @@ def request_stop(store: Store, launch_id: str) -> None:
 def stop_requested(store: Store, launch_id: str) -> bool:
     """Say whether somebody asked this launch to stop."""
     return store.exists(f"launches/{launch_id}.stop")
+
+
+def process_exists(pid: int) -> bool:
+    """Say whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @cache

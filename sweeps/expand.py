@@ -1,0 +1,128 @@
+"""A sweep file, expanded: found, checked as a whole, and resolved into cells and trials at one scale."""
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import ValidationError
+
+from softaug import presets
+from softaug.recipe import canonical
+from sweeps.catalog_files import locate, read
+from sweeps.explain import explain_file, explain_recipe
+from sweeps.layers import Draft, at_scale, default_scale, drafts, scale_names, size, with_entries
+from sweeps.problems import Problem, Problems, known
+from sweeps.references import broken_references
+from sweeps.resolved import Axis, Cell, ResolvedSweep, Resources
+from sweeps.strict_yaml import Node, parse
+from sweeps.sweep_file import SweepFile
+
+MAX_TRIALS = 100_000
+
+
+def load(
+    sweep: str, *, scale: str | None = None, seeds: Sequence[int] | None = None, gpus: float | None = None
+) -> ResolvedSweep:
+    """Return a sweep at a scale, by default its default scale. Raises Problems with everything that is wrong.
+
+    `sweep` is a catalog name or a path; `seeds` replace the file's, `gpus` those that one trial takes.
+    """
+    path = locate(sweep)
+    return resolve(read(path), str(path), scale=scale, seeds=seeds, gpus=gpus)
+
+
+def resolve(
+    source: str, file: str, *, scale: str | None = None, seeds: Sequence[int] | None = None, gpus: float | None = None
+) -> ResolvedSweep:
+    """Return the sweep that a file's text describes; `file` is its name in messages. See `load`."""
+    sweep = parse(source, file)
+    problems = [*_wrong_fields(sweep), *_wrong_fields(_with_options(sweep, seeds, gpus)), *broken_references(sweep)]
+    for name in scale_names(sweep):
+        problems += _wrong_cells(_with_options(at_scale(sweep, name), seeds, gpus), name)
+    chosen = default_scale(sweep) if scale is None else scale
+    if chosen not in scale_names(sweep) and scale is not None:
+        hint = known(scale, scale_names(sweep))
+        problems.append(Problem("command line", None, "--scale", f"no scale is called {scale}", hint))
+    if problems or chosen is None:
+        raise Problems(problems)
+    return _resolved(_with_options(at_scale(sweep, chosen), seeds, gpus), chosen, source)
+
+
+def _with_options(sweep: Node, seeds: Sequence[int] | None, gpus: float | None) -> Node:
+    """Return the sweep with what the command line overrides, each marked as written there."""
+    options: dict[str, Node] = {}
+    if seeds is not None:
+        items = [Node(seed, "command line", None, f"--seeds[{index}]") for index, seed in enumerate(seeds)]
+        options["seeds"] = Node(items, "command line", None, "--seeds")
+    if gpus is not None:
+        options["resources"] = with_entries(sweep.at("resources"), {"gpus": Node(gpus, "command line", None, "--gpus")})
+    return with_entries(sweep, options)
+
+
+def _wrong_fields(sweep: Node) -> Iterator[Problem]:
+    try:
+        SweepFile.model_validate(sweep.plain)
+    except ValidationError as error:
+        yield from explain_file(error, sweep)
+
+
+def _wrong_cells(sweep: Node, scale: str) -> Iterator[Problem]:
+    """Yield what is wrong with a sweep's cells at one scale: their number, the baseline, recipes, twins."""
+    arms = sweep.at("arms").items
+    trials = sum(size(sweep, arm) for arm in arms) * len(sweep.at("seeds").items)
+    if trials > MAX_TRIALS:
+        yield sweep.at("arms").problem(f"{trials} trials at scale {scale}, at most {MAX_TRIALS}", "shorten the axes")
+        return
+    for arm in arms:
+        if arm.at("name").value == sweep.at("baseline").value and size(sweep, arm) > 1:
+            message = f"{size(sweep, arm)} cells at scale {scale}, must be one: every other cell is compared with it"
+            yield sweep.at("baseline").problem(message, "name an arm that runs over no axis")
+    yield from _wrong_recipes(sweep, scale)
+
+
+def _wrong_recipes(sweep: Node, scale: str) -> Iterator[Problem]:
+    # With an unknown preset, which is a problem of its own, the fields themselves can still be looked at.
+    preset: presets.PresetName = "authors" if sweep.at("preset").value == "authors" else "paper"
+    twins: dict[str, Draft] = {}
+    for draft in drafts(sweep):
+        if draft.fields.has("seed"):
+            yield draft.fields.at("seed").problem("seed is no field of a cell", "list the seeds under seeds")
+        try:
+            key = draft.recipe(preset, seed=0).cell_key
+        except ValidationError as error:
+            yield from explain_recipe(error, draft.fields, f"in {draft.title} at scale {scale}")
+            continue
+        twin = twins.setdefault(key, draft)
+        if twin.arm is not draft.arm:  # within an arm only a repeated value does that, and it is known
+            yield draft.arm.problem(f"{draft.title} and {twin.title} are the same cell at scale {scale}", "drop one")
+
+
+def _resolved(sweep: Node, scale: str, source: str) -> ResolvedSweep:
+    file = SweepFile.model_validate(sweep.plain)
+    cells = [_cell(draft, file) for draft in drafts(sweep)]
+    arms = {cell.arm for cell in cells}
+    lines = {} if file.figure is None else {arm: axis for arm, axis in file.figure.lines.items() if arm in arms}
+    return ResolvedSweep(
+        name=file.name,
+        scale=scale,
+        question=file.question,
+        expect=file.expect,
+        cost=file.cost if isinstance(file.cost, str) else file.cost.get(scale, ""),
+        baseline=file.baseline,
+        seeds=file.seeds,
+        axes={name: Axis(**axis.model_dump()) for name, axis in file.axes.items()},
+        cells=sorted(cells, key=lambda cell: cell.arm != file.baseline),
+        figure=None if file.figure is None else file.figure.model_copy(update={"lines": lines}),
+        resources=Resources(**file.resources.model_dump()),
+        source=source,
+    )
+
+
+def _cell(draft: Draft, file: SweepFile) -> Cell:
+    recipes = {seed: draft.recipe(file.preset, seed) for seed in file.seeds}
+    one = recipes[file.seeds[0]]
+    return Cell(
+        arm=str(draft.arm.at("name").value),
+        axes={name: node.value for name, node in draft.axes.items()},
+        cell_key=one.cell_key,
+        recipe={name: value for name, value in canonical(one).items() if name != "seed"},
+        trials={seed: recipe.key for seed, recipe in recipes.items()},
+    )

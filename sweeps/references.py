@@ -1,0 +1,97 @@
+"""Names in a sweep file that must name something: arms, axes, scales, recipe fields."""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from sweeps.layers import default_scale, scale_names
+from sweeps.problems import Problem, known
+from sweeps.strict_yaml import Node
+from sweeps.sweep_file import recipe_fields
+
+
+def broken_references(sweep: Node) -> Iterator[Problem]:
+    """Yield every name that names nothing, or the same thing twice."""
+    yield from _arms(sweep)
+    yield from _axes(sweep)
+    yield from _figure(sweep)
+    yield from _scales(sweep)
+
+
+def _arms(sweep: Node) -> Iterator[Problem]:
+    lines: dict[str, int | None] = {}
+    for arm in sweep.at("arms").items:
+        for name, node in _texts([arm.at("name")]):
+            if name in lines:
+                yield node.problem(f"a second arm is called {name}; the first is in line {lines[name]}", "rename one")
+            lines.setdefault(name, node.line)
+        yield from _over(sweep, arm)
+    yield from _unknown([sweep.at("baseline")], "arm", _arm_names(sweep))
+
+
+def _over(sweep: Node, arm: Node) -> Iterator[Problem]:
+    axes = sweep.at("axes").entries
+    yield from _unknown(arm.at("over").items, "axis", axes)
+    first: dict[str, str] = {}
+    for name, node in _texts(arm.at("over").items):
+        for field, _ in _texts([axes[name].at("field")] if name in axes else []):
+            if field in first:
+                yield node.problem(f"{first[field]} and {name} both run over {field}", "keep one of the two")
+            first.setdefault(field, name)
+
+
+def _axes(sweep: Node) -> Iterator[Problem]:
+    used = {name for arm in sweep.at("arms").items for name, _ in _texts(arm.at("over").items)}
+    for name, axis in sweep.at("axes").entries.items():
+        yield from _unknown([axis.at("field")], "recipe field", recipe_fields())
+        if name not in used:
+            yield axis.problem("no arm runs over this axis", "name it in an arm's over, or remove it")
+
+
+def _figure(sweep: Node) -> Iterator[Problem]:
+    figure = sweep.at("figure")
+    yield from _unknown([figure.at("x")], "axis", sweep.at("axes").entries)
+    arms = {name: arm for arm in sweep.at("arms").items for name, _ in _texts([arm.at("name")])}
+    for name, axis in figure.at("lines").entries.items():
+        if name not in arms:
+            yield axis.problem(f"no arm is called {name}", known(name, arms))
+        else:
+            over = [name for name, _ in _texts(arms[name].at("over").items)]
+            yield from _unknown([axis], f"axis of the arm {name}", over)
+
+
+def _scales(sweep: Node) -> Iterator[Problem]:
+    names = scale_names(sweep)
+    if default_scale(sweep) is None and not sweep.has("default_scale"):
+        hint = f"name one of {', '.join(names)}"
+        yield sweep.at("default_scale").problem("is missing, and no scale is called paper", hint)
+    yield from _unknown([sweep.at("default_scale")], "scale", names)
+    yield from _unknown_keys(sweep.at("cost"), "scale", names)
+    for scale in sweep.at("scales").entries.values():
+        yield from _unknown_keys(scale.at("axes"), "axis", sweep.at("axes").entries)
+        yield from _unknown_keys(scale.at("arms"), "arm", _arm_names(sweep))
+        yield from _unknown(scale.at("drop").items, "arm", _arm_names(sweep))
+        for name, dropped in _texts(scale.at("drop").items):
+            if name == sweep.at("baseline").value:
+                yield dropped.problem("the baseline cannot be dropped", "every other arm is compared with it")
+
+
+def _unknown(nodes: Iterable[Node], what: str, names: Collection[str]) -> Iterator[Problem]:
+    for name, node in _texts(nodes):
+        if name not in names:
+            yield node.problem(f"no {what} is called {name}", known(name, names))
+
+
+def _unknown_keys(mapping: Node, what: str, names: Collection[str]) -> Iterator[Problem]:
+    for name, node in mapping.entries.items():
+        if name not in names:
+            yield node.problem(f"no {what} is called {name}", known(name, names))
+
+
+def _arm_names(sweep: Node) -> list[str]:
+    return [name for arm in sweep.at("arms").items for name, _ in _texts([arm.at("name")])]
+
+
+def _texts(nodes: Iterable[Node]) -> Iterator[tuple[str, Node]]:
+    """Yield the nodes that hold text; the others are reported as wrong types elsewhere."""
+    for node in nodes:
+        if isinstance(node.value, str):
+            yield node.value, node

@@ -1,0 +1,53 @@
+"""What tests of several folders share: where caches go, an empty MLflow database, the command line as a process."""
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="softaug-matplotlib-")
+atexit.register(shutil.rmtree, os.environ["MPLCONFIGDIR"], ignore_errors=True)
+for name in ("MLFLOW_TRACKING_URI", "SOFTAUG_STORE", "SOFTAUG_DATA", "RAY_ADDRESS"):
+    os.environ.pop(name, None)
+
+# MLflow 3.17 with SQLAlchemy 2.1: in MLflow's own queries.
+MLFLOW_WARNING = "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"
+SOFTAUG = Path(sys.executable).with_name("softaug")
+
+Softaug = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow one warning of MLflow's own; all others stay errors."""
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings(MLFLOW_WARNING))
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an MLflow database with its tables and nothing in them; copy it, do not write to it."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def softaug() -> Softaug:
+    """Return a function that runs the command line as a user does, and checks that no traceback is shown."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        command = [str(SOFTAUG), *map(str, arguments)]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd, check=False)
+        assert "Traceback" not in ran.stdout + ran.stderr, ran.stdout + ran.stderr
+        return ran
+
+    return run

@@ -1,0 +1,96 @@
+"""Ledgers without training: a small resolved sweep, and trials that began, went on and ended as a test says."""
+
+from softaug.recipe import Recipe, canonical
+from sweeps.resolved import Axis, Cell, Figure, ResolvedSweep, Resources
+from trainables.ledger import Attempt, AttemptFolder, End, Row, TrialFolder
+from trainables.store import Store
+
+LAUNCH = "small@smoke-0001"
+
+
+def cell(arm: str, sigma: float | None, seeds: list[int]) -> Cell:
+    """Return a cell of a standard crop, or of a Gaussian one."""
+    crop = {"kind": "uniform", "radius_px": 1} if sigma is None else {"kind": "gaussian", "sigma": sigma}
+    fields = {"data": {"name": "digits", "train_images": 100}, "model": {"name": "resnet8", "width": 4}, "crop": crop}
+    recipes = {seed: Recipe.model_validate({**fields, "seed": seed}) for seed in seeds}
+    values = canonical(recipes[seeds[0]])
+    del values["seed"]
+    return Cell(
+        arm=arm,
+        axes={} if sigma is None else {"sigma": sigma},
+        cell_key=recipes[seeds[0]].cell_key,
+        recipe=values,
+        trials={seed: recipe.key for seed, recipe in recipes.items()},
+    )
+
+
+def small_sweep(seeds: list[int] | None = None, name: str = "small") -> ResolvedSweep:
+    """Return two cells, baseline first, with two seeds each unless others are given."""
+    seeds = seeds or [0, 1]
+    return ResolvedSweep(
+        name=name,
+        scale="smoke",
+        question="Is it small?",
+        expect="Yes.",
+        cost="",
+        baseline="standard crop",
+        seeds=seeds,
+        axes={"sigma": Axis(field="crop.sigma", label="σ", values=[0.3])},
+        cells=[cell("standard crop", None, seeds), cell("hard Gaussian crop", 0.3, seeds)],
+        figure=Figure(kind="softening-over-sigma", x="sigma"),
+        resources=Resources(),
+        source="name: small\n",
+    )
+
+
+def begin(store: Store, key: str, *, launch: str = LAUNCH) -> AttemptFolder:
+    """Start the next attempt at a trial."""
+    trial = TrialFolder(store, key)
+    store.write(f"{trial.path}/recipe.json", b"{}")
+    number = len(trial.attempts()) + 1
+    folder = trial.begin(
+        Attempt(number=number, launch=launch, host="h", pid=1, started=1000.0, git_commit="c0ffee", git_dirty=False)
+    )
+    assert folder is not None
+    return folder
+
+
+def rows(epochs: int) -> list[Row]:
+    """Return that many rows with two metrics each."""
+    return [
+        Row(epoch=n, time=1000.0 + n, seconds=float(n), metrics={"train/kl": 1 / n, "train/lr": 0.1 / n})
+        for n in range(1, epochs + 1)
+    ]
+
+
+def finish(folder: AttemptFolder, error: float, *, epochs: int = 3) -> None:
+    """End a trial with this top-1 error, in percent."""
+    folder.write_rows(rows(epochs))
+    folder.write_results(weights=b"weights", reliability={"test": {}}, samples=b"png")
+    end_trial(folder, "finished", epochs, {"test/top1_error": error, "test/ece": error / 2})
+
+
+def fail(folder: AttemptFolder, state: str, reason: str, *, epochs: int = 2) -> None:
+    """End a trial as failed or diverged."""
+    folder.write_rows(rows(epochs))
+    end_trial(folder, state, epochs, {}, reason)
+
+
+def end_trial(
+    folder: AttemptFolder, state: str, epochs: int, metrics: dict[str, float], reason: str | None = None
+) -> None:
+    """Write the end as it is."""
+    folder.trial.finish(
+        End.model_validate(
+            {
+                "state": state,
+                "attempt": folder.number,
+                "epochs": epochs,
+                "metrics": metrics,
+                "ended": 1000.0 + epochs,
+                "seconds": float(epochs),
+                "versions": {"torch": "2.14.1"},
+                "reason": reason,
+            }
+        )
+    )
