@@ -134,7 +134,7 @@ class SweepFile(Entry):
     default_scale: str = PAPER_SCALE
     seeds: Seeds
     baseline: str
-    preset: PresetName
+    preset: PresetName = "paper"
     base: RecipeFields = {}
     axes: dict[Name, AxisEntry] = {}
     arms: Annotated[list[ArmEntry], Field(min_length=1, max_length=100)]

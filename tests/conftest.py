@@ -17,17 +17,9 @@ atexit.register(shutil.rmtree, os.environ["MPLCONFIGDIR"], ignore_errors=True)
 for name in ("MLFLOW_TRACKING_URI", "SOFTAUG_STORE", "SOFTAUG_DATA", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 
-# MLflow 3.17 with SQLAlchemy 2.1: in MLflow's own queries.
-MLFLOW_WARNING = "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"
 SOFTAUG = Path(sys.executable).with_name("softaug")
 
 Softaug = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow one warning of MLflow's own; all others stay errors."""
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings(MLFLOW_WARNING))
 
 
 @pytest.fixture(scope="session")

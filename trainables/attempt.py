@@ -94,7 +94,6 @@ class RunningAttempt:
             reason = f"{type(error).__name__}: {error}"
             return self._end("failed", reason=reason, trace=traceback.format_exc())
         self._write_checkpoint()
-        self.folder.write_rows(self.rows)
         return "interrupted"
 
     def _fit(self) -> Iterator[Epoch]:
@@ -107,11 +106,15 @@ class RunningAttempt:
         now = time.monotonic()
         if now - self.checkpoint_written >= self.checkpoint_every_s and epoch.final is None:
             self._write_checkpoint()
-        if now - self.rows_written >= WRITE_ROWS_EVERY_S:
-            self.folder.write_rows(self.rows)
-            self.rows_written = now
+        elif now - self.rows_written >= WRITE_ROWS_EVERY_S:
+            self._write_rows()
+
+    def _write_rows(self) -> None:
+        self.folder.write_rows(self.rows)
+        self.rows_written = time.monotonic()
 
     def _write_checkpoint(self) -> None:
+        self._write_rows()  # first, so that a checkpoint never lacks the rows it builds on
         if self.boundary is not None:
             metadata = {"trial": self.folder.trial.key, "epoch": str(self.boundary.number)}
             self.folder.write_checkpoint(self.boundary.number, to_bytes(self.boundary.state(), metadata))

@@ -56,15 +56,20 @@ class Trial(tune.Trainable):
         self.device = torch.device("cuda" if job.gpus > 0 else "cpu")
         self.loaded: tuple[Data, Splits] | None = None
         self.store = open_store(job.store)
-        self._begin(config)
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Go on to another trial in the same process."""
-        self._begin(new_config)
+        """Be ready for another trial. It begins with its first step: Tune may yet give it to another process."""
+        self.key = new_config["trial_key"]
+        self.recipe = Recipe.model_validate(new_config["recipe"])
+        self.attempt = None
+        self.begun = False
         return True
 
     def step(self) -> dict[str, Any]:
         """Train for about a second. Reports the trial's key, state and completed epochs."""
+        if not self.begun:
+            self._begin()
         if self.attempt is None:
             return {"trial_key": self.key, "state": "elsewhere", "epoch": 0, "done": True}
         try:
@@ -77,21 +82,19 @@ class Trial(tune.Trainable):
         """Let go of the data and the model."""
         self.attempt = self.loaded = None
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        self.key = config["trial_key"]
-        self.attempt = None
+    def _begin(self) -> None:
+        self.begun = True
         self.stop_polled, self.stopping = 0.0, False
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         trial = TrialFolder(self.store, self.key)
         folder = None if trial.end() else trial.begin(self._new_attempt(len(trial.attempts()) + 1))
         if folder is not None:
-            recipe = Recipe.model_validate(config["recipe"])
             self.attempt = RunningAttempt(
                 folder,
-                recipe,
-                lambda: self._splits(recipe.data),
-                place=Place(self.device, self.job.cpus, self.job.fingerprints[recipe.data.name]),
+                self.recipe,
+                lambda: self._splits(self.recipe.data),
+                place=Place(self.device, self.job.cpus, self.job.fingerprints[self.recipe.data.name]),
                 stop=self._stop_requested,
                 checkpoint_every_s=self.job.checkpoint_every_s,
             )

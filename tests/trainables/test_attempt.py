@@ -111,7 +111,6 @@ def test_a_killed_attempt_goes_on_from_its_newest_intact_checkpoint(tmp_path: Pa
     first = running(store, splits, checkpoint_every_s=0.0)
     for _ in range(3):
         first.advance(0)
-    first.folder.write_rows(first.rows)
     newest = store.names(first.folder.path)[1]
     assert newest.startswith("checkpoint-000003")
     store.write(f"{first.folder.path}/{newest}", b"damaged")

@@ -1,0 +1,51 @@
+"""The one loss: KL divergence to a soft target, weighted per sample (Eqs. 4-6, 12, 15, 17, 18).
+
+    L = mean_i w_i KL(target_i || softmax(logits_i))
+
+    soft target           target softened with p   w = 1    Eq. 4
+    soft weight           one-hot target           w = p    Eq. 5
+    soft target & weight  target softened with p   w = p    Eq. 6
+
+KL and cross entropy differ by the target's entropy, which has no gradient: either may be optimised, both are
+reported (D5). Known difference: Listing 2 and the released code multiply a (B, 1) weight by a (B,) divergence and
+so optimise mean(w) mean(KL); that is `batch_mean` (D1). The mean is over the batch, not divided by the sum of
+weights, unless `weight_norm` is "mean1" (D4).
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Weighting = Literal["per_sample", "batch_mean"]
+WeightNorm = Literal["none", "mean1"]
+
+
+class Losses(NamedTuple):
+    """Weighted KL divergence and cross entropy of a batch, in nats."""
+
+    kl: Tensor
+    cross_entropy: Tensor
+
+
+def weighted_losses(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    *,
+    weighting: Weighting = "per_sample",
+    weight_norm: WeightNorm = "none",
+) -> Losses:
+    """Return the losses of logits (B, C) against target distributions (B, C) with weights (B,)."""
+    cross_entropy = -(target * logits.float().log_softmax(dim=1)).sum(dim=1)
+    kl = cross_entropy - entropy(target)
+    if weight_norm == "mean1":
+        weight = weight / weight.mean()
+    if weighting == "batch_mean":
+        weight = weight.mean()
+    return Losses((weight * kl).mean(), (weight * cross_entropy).mean())
+
+
+def entropy(distributions: Tensor) -> Tensor:
+    """Return the entropy in nats of each distribution (B, C), with 0 log 0 = 0."""
+    return -torch.xlogy(distributions, distributions).sum(dim=1)

@@ -1,0 +1,16 @@
+"""What changes during training, as pure functions of progress: nothing is rebuilt and nothing needs saving."""
+
+from math import cos, pi
+
+
+def learning_rate(step: int, steps: int, *, lr: float, first_step: int = 0) -> float:
+    """Return the learning rate of update `step` in 0..steps-1: a cosine from `lr` towards 0 (D22).
+
+    `first_step` 1 is the released code, which steps its schedule of steps + 1 before each update.
+    """
+    return 0.5 * lr * (1 + cos(pi * (step + first_step) / (steps + first_step)))
+
+
+def in_final_phase(epochs_done: int, epochs: int, start: float | None) -> bool:
+    """Return whether the epoch after `epochs_done` lies in the final phase, from fraction `start` on (D17)."""
+    return start is not None and epochs_done / epochs >= start

@@ -1,0 +1,57 @@
+"""MLflow's runs become one row per expected trial, each read once."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from mlflow import MlflowClient
+from synthetic import finished, lose, made_up, project, quickstart
+
+from analysis import runs as runs_module
+from analysis.runs import read_runs
+
+
+def test_rows_are_what_was_projected(client: MlflowClient, tmp_path: Path) -> None:
+    sweep = quickstart(sigmas=(0.3,))
+    written = made_up(sweep)
+    written[4] = lose(written[4], "diverged", "loss is nan at epoch 3")
+    written[7] = lose(written[7], "missing")
+    project(client, sweep, written, tmp_path, pictures=False)
+    read = read_runs(client, sweep)
+    assert [row.trial_key for row in read] == sweep.trial_keys
+    for row, expected in zip(read, written, strict=True):
+        assert (row.arm, row.seed, row.state) == (expected.arm, expected.seed, expected.state)
+        assert row.metrics == expected.metrics
+    assert read[4].reason == "loss is nan at epoch 3"
+    assert (read[7].run_id, read[7].facts) == (None, {})
+    assert "softaug sync" in read[7].reason
+    assert len({row.parent_id for row in read if row.run_id}) == len(sweep.cells)
+
+
+def test_all_pages_are_read(client: MlflowClient, tmp_path: Path) -> None:
+    sweep = quickstart(sigmas=(0.3,))
+    project(client, sweep, made_up(sweep), tmp_path, pictures=False)
+    with patch.object(runs_module, "PAGE", 5):
+        assert [row.state for row in read_runs(client, sweep)] == ["finished"] * 18
+
+
+def test_finished_without_a_metric_is_incomplete(client: MlflowClient, tmp_path: Path) -> None:
+    sweep = quickstart(sigmas=())
+    written = finished(sweep.cells[0], [3.0, 3.1, 3.2])
+    project(client, sweep, [*written[:2], lose(written[2], "finished")], tmp_path, pictures=False)
+    row = read_runs(client, sweep)[2]
+    assert row.state == "incomplete"
+    assert "test/top1_error" in row.reason
+
+
+def test_two_runs_of_a_trial_are_refused(client: MlflowClient, tmp_path: Path) -> None:
+    sweep = quickstart(sigmas=())
+    experiment = project(client, sweep, finished(sweep.cells[0], [3.0, 3.1, 3.2]), tmp_path, pictures=False)
+    client.create_run(experiment, tags={"kind": "trial", "trial_key": sweep.trial_keys[0], "state": "running"})
+    with pytest.raises(ValueError, match="two MLflow runs"):
+        read_runs(client, sweep)
+
+
+def test_an_absent_experiment_says_what_to_do(client: MlflowClient) -> None:
+    with pytest.raises(LookupError, match=r"no experiment 'quickstart@laptop'.*softaug launch quickstart"):
+        read_runs(client, quickstart(sigmas=()))

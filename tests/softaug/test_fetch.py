@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+import torchvision
+
+from softaug.datasets import dataset
+from softaug.fetch import fetch
+
+
+@pytest.mark.parametrize(
+    ("name", "downloader"), [("fashion-mnist", "FashionMNIST"), ("cifar10", "CIFAR10"), ("cifar100", "CIFAR100")]
+)
+def test_torchvision_downloads_into_the_folder_that_is_read(
+    name: str, downloader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(root: str, *, train: bool, download: bool) -> None:
+        assert train
+        assert download
+        folder = Path(root) / dataset(name).folder
+        folder.mkdir(parents=True)
+        for file in dataset(name).files:
+            (folder / file).touch()
+
+    monkeypatch.setattr(torchvision.datasets, downloader, download)
+    assert fetch(name, tmp_path) == f"{dataset(name).title}: in {tmp_path / dataset(name).folder}"
+
+
+def test_torchvisions_layout_is_the_one_we_read() -> None:
+    assert torchvision.datasets.CIFAR10.base_folder == dataset("cifar10").folder
+    assert torchvision.datasets.CIFAR100.base_folder == dataset("cifar100").folder
+    both = (*torchvision.datasets.CIFAR10.train_list, *torchvision.datasets.CIFAR10.test_list)
+    assert tuple(file for file, _ in both) == dataset("cifar10").files
+
+
+def test_the_digits_are_bundled(tmp_path: Path) -> None:
+    assert "bundled" in fetch("digits", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown data set 'mnist'"):
+        fetch("mnist", tmp_path)

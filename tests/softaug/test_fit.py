@@ -1,0 +1,214 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from softaug import fit as fit_module
+from softaug.augment import Normalisation
+from softaug.batches import batches
+from softaug.data import Arrays, Splits, split
+from softaug.datasets import dataset
+from softaug.fit import Diverged, Epoch, State, fit
+from softaug.loss import weighted_losses
+from softaug.models.registry import build
+from softaug.randomness import forked
+from softaug.recipe import Recipe
+from softaug.schedule import learning_rate
+
+CPU = torch.device("cpu")
+SOFT: dict[str, Any] = {
+    "data": {"name": "digits", "train_images": 100, "validation_images": 20},
+    "flip": 0.5,
+    "crop": {"kind": "gaussian", "sigma": 0.3, "fill": "const_noise"},
+    "softening": {"apply_to": "both"},
+    "label_smoothing": 0.1,
+    "final_phase": {"start": 0.6},
+}
+TEST_METRICS = {"test/top1_error", "test/ece", "test/nll", "test/brier"}
+
+
+def train(recipe: Recipe, digits: Arrays, **options: Any) -> Iterator[Epoch]:
+    return fit(recipe, split(digits, recipe.data), device=CPU, **options)
+
+
+def same(one: State, other: State) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_epochs_count_up_and_the_last_one_carries_the_results(make_recipe: Any, digits: Arrays) -> None:
+    epochs = list(train(make_recipe(**SOFT), digits))
+    assert [(epoch.number, epoch.done, epoch.final is None) for epoch in epochs] == [
+        (1, False, True), (2, False, True), (3, True, False),
+    ]  # fmt: skip
+    names = {"train/kl", "train/cross_entropy", "train/lr", "train/confidence"}
+    names |= {"val/top1_error", "val/ece", "val/nll", "val/brier"}
+    assert all(set(epoch.metrics) == names for epoch in epochs)
+    final = epochs[-1].final
+    assert final is not None
+    assert set(final.metrics) == TEST_METRICS
+    assert sum(final.reliability["count"]) == 1_697
+    samples = final.samples
+    assert samples.images.shape == (16, 1, 8, 8)
+    assert samples.images.dtype == torch.uint8
+    assert samples.labels.shape == samples.visibilities.shape == samples.confidences.shape == (16,)
+    assert samples.confidences.max() <= 0.9
+    assert epochs[-1].metrics["train/confidence"] == pytest.approx(0.9)  # the final phase: no crop, the ceiling stays
+    assert epochs[0].metrics["train/confidence"] < 0.85
+
+
+def test_without_a_validation_split_there_are_no_val_metrics(make_recipe: Any, digits: Arrays) -> None:
+    assert all(name.startswith("train/") for epoch in train(make_recipe(), digits) for name in epoch.metrics)
+
+
+@pytest.mark.parametrize("parts", [{}, {"optim": {"epochs": 2, "batch_size": 32, "nesterov": False, "momentum": 0.0}}])
+def test_it_is_torchs_sgd_on_our_loss_and_batches(parts: dict[str, Any], make_recipe: Any, digits: Arrays) -> None:
+    recipe = make_recipe(**SOFT | {"data": {"name": "digits", "train_images": 100}} | parts)
+    optim, train_images = recipe.optim, split(digits, recipe.data).train
+    with forked(recipe.seed, "init", 0):
+        model = build(recipe.model.name, recipe.model.width, in_channels=1, classes=10)
+    sgd = torch.optim.SGD(
+        model.parameters(), lr=1.0, momentum=optim.momentum, nesterov=optim.nesterov, weight_decay=optim.weight_decay
+    )
+    step, steps = 0, optim.epochs * 4
+    for number in range(1, optim.epochs + 1):
+        crops = (number - 1) / optim.epochs < 0.6
+        normalisation = Normalisation.of(dataset("digits"), CPU)
+        for batch in batches(recipe, train_images, normalisation, epoch=number, crops=crops):
+            sgd.zero_grad()
+            weighted_losses(model(batch.images), batch.target, batch.weight).kl.backward()
+            sgd.param_groups[0]["lr"] = learning_rate(step, steps, lr=optim.lr)
+            sgd.step()
+            step += 1
+    *_, last = train(recipe, digits)
+    assert last.final is not None
+    for name, expected in model.state_dict().items():
+        torch.testing.assert_close(last.final.weights[name], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", [SOFT, {"precision": {"channels_last": True, "autocast": "bfloat16"}}])
+@pytest.mark.parametrize("boundary", [1, 2, 3])
+def test_resumed_is_uninterrupted_bit_for_bit(
+    parts: dict[str, Any], boundary: int, make_recipe: Any, digits: Arrays
+) -> None:
+    recipe = make_recipe(**parts)
+    whole = list(train(recipe, digits))
+    stored = safetensors.torch.load(safetensors.torch.save(whole[boundary - 1].state()))
+    torch.rand(7)  # the global generator is no part of the state
+    resumed = list(train(recipe, digits, resume=stored))
+    assert [epoch.number for epoch in resumed] == (list(range(boundary + 1, 4)) or [3])
+    assert same(resumed[-1].state(), whole[-1].state())
+    assert resumed[-1].final is not None
+    assert whole[-1].final is not None
+    assert resumed[-1].final.metrics == whole[-1].final.metrics
+    assert resumed[-1].metrics == (whole[-1].metrics if boundary < 3 else {})
+
+
+def test_two_runs_have_the_same_bits_and_another_seed_has_not(make_recipe: Any, digits: Arrays) -> None:
+    one, again, other = (list(train(make_recipe(**SOFT, seed=seed), digits))[-1].state() for seed in (0, 0, 1))
+    assert same(one, again)
+    assert not same(one, other)
+
+
+def test_a_state_stays_what_it_was_while_training_goes_on(make_recipe: Any, digits: Arrays) -> None:
+    run = train(make_recipe(), digits)
+    state = next(run).state()
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    after = next(run).state()
+    assert same(state, before)
+    assert not same(state, after)
+    assert state["epoch"].item() == 1
+
+
+def stop_after(polls: int) -> Callable[[], bool]:
+    left = iter(range(polls))
+    return lambda: next(left, None) is None
+
+
+@pytest.mark.parametrize(("polls", "boundaries"), [(0, 0), (3, 0), (4, 1), (7, 1), (8, 2)])
+def test_stop_is_polled_before_every_step_and_leaves_the_last_boundary(
+    polls: int, boundaries: int, make_recipe: Any, digits: Arrays
+) -> None:
+    recipe = make_recipe()  # four steps per epoch
+    epochs = list(train(recipe, digits, stop=stop_after(polls)))
+    assert [epoch.number for epoch in epochs] == list(range(1, boundaries + 1))
+    resume = epochs[-1].state() if epochs else None
+    resumed, whole = list(train(recipe, digits, resume=resume)), list(train(recipe, digits))
+    assert same(resumed[-1].state(), whole[-1].state())
+
+
+def test_a_run_that_leaves_the_finite_numbers_has_diverged(make_recipe: Any, digits: Arrays) -> None:
+    recipe = make_recipe(optim={"epochs": 40, "batch_size": 32, "lr": 10.0, "weight_decay": 1.0})
+    with pytest.raises(Diverged, match=r"epoch \d+: the training loss is (nan|inf); lower optim\.lr"):
+        list(train(recipe, digits))
+
+
+def test_an_infinite_weight_is_seen_at_the_epochs_end(make_recipe: Any, digits: Arrays) -> None:
+    recipe = make_recipe()
+    state = next(train(recipe, digits)).state()
+    state["model.classifier.weight"].fill_(float("inf"))
+    with pytest.raises(Diverged, match="epoch 2: the training loss is nan"):
+        list(train(recipe, digits, resume=state))
+
+
+def test_weights_that_cannot_be_evaluated_are_never_reported(make_recipe: Any, digits: Arrays) -> None:
+    recipe = make_recipe()
+    *_, last = train(recipe, digits)
+    last.state()["model.classifier.bias"].fill_(float("nan"))
+    with pytest.raises(Diverged, match="logits on the test images are not finite"):
+        list(train(recipe, digits, resume=last.state()))
+
+
+def test_a_state_with_more_epochs_than_the_recipe_is_refused(make_recipe: Any, digits: Arrays) -> None:
+    *_, last = train(make_recipe(), digits)
+    shorter = make_recipe(optim={"epochs": 2, "batch_size": 32})
+    with pytest.raises(ValueError, match="the state has 3 epochs, the recipe 2"):
+        next(train(shorter, digits, resume=last.state()))
+
+
+def test_losses_are_means_over_samples_of_what_is_minimised(
+    make_recipe: Any, digits: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, float, int]] = []
+
+    def spy(logits: torch.Tensor, *rest: Any, **options: Any) -> Any:
+        losses = weighted_losses(logits, *rest, **options)
+        seen.append((losses.kl.item(), losses.cross_entropy.item(), len(logits)))
+        return losses
+
+    monkeypatch.setattr(fit_module, "weighted_losses", spy)
+    metrics = next(train(make_recipe(**SOFT), digits)).metrics
+    assert sum(n for *_, n in seen) == 80
+    assert metrics["train/kl"] == pytest.approx(sum(kl * n for kl, _, n in seen) / 80, rel=1e-5)
+    assert metrics["train/cross_entropy"] == pytest.approx(sum(ce * n for _, ce, n in seen) / 80, rel=1e-5)
+    assert metrics["train/lr"] == pytest.approx(learning_rate(2, 9, lr=0.1))
+
+
+def test_nothing_is_read_from_the_device_between_two_steps(
+    make_recipe: Any, digits: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
+        method = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda self, m=method, n=name: (reads.append(n), m(self))[1])
+    recipe = make_recipe(**SOFT | {"data": {"name": "digits", "train_images": 100}})
+    splits: Splits = split(digits, recipe.data)
+    reads.clear()
+    counts = []
+    next(fit(recipe, splits, device=CPU, stop=lambda: bool(counts.append(len(reads)))))
+    assert counts == [0, 0, 0, 0]
+    assert reads == ["tolist"]
+
+
+def test_it_learns(make_recipe: Any, digits: Arrays) -> None:
+    recipe = make_recipe(
+        data={"name": "digits", "train_images": 300},
+        model={"name": "resnet8", "width": 8},
+        crop={"kind": "gaussian", "sigma": 0.2},
+        softening={"apply_to": "target"},
+        optim={"epochs": 15, "batch_size": 60},
+    )
+    *_, last = train(recipe, digits)
+    assert last.final is not None
+    assert last.final.metrics["test/top1_error"] < 10

@@ -1,0 +1,57 @@
+from typing import Any
+
+import pytest
+
+from softaug.presets import NAMES, PresetName, expand
+from softaug.recipe import Recipe
+
+BASE: dict[str, Any] = {"data": {"name": "cifar100"}, "model": {"name": "resnet18"}, "seed": 0}
+SOFT: dict[str, Any] = BASE | {"crop": {"kind": "gaussian"}, "softening": {"apply_to": "both"}}
+
+
+def test_paper_follows_the_paper() -> None:
+    recipe = Recipe.model_validate(expand("paper", SOFT))
+    assert recipe.optim.epochs == 500
+    assert recipe.optim.first_lr_step == 0
+    assert recipe.crop is not None
+    assert recipe.crop.model_dump() == {"kind": "gaussian", "sigma": 0.3, "rounding": "trunc", "fill": "zero_norm"}
+    assert recipe.loss.weighting == "per_sample"
+    assert recipe.final_phase is not None
+    assert recipe.final_phase.start == 0.96
+
+
+def test_authors_follows_the_released_code() -> None:
+    recipe = Recipe.model_validate(expand("authors", SOFT))
+    assert recipe.optim.epochs == 501
+    assert recipe.optim.first_lr_step == 1
+    assert recipe.crop is not None
+    assert recipe.crop.model_dump() == {"kind": "gaussian", "sigma": 0.375, "rounding": "trunc", "fill": "const_noise"}
+    assert recipe.loss.weighting == "batch_mean"
+    assert recipe.final_phase is not None
+    assert recipe.final_phase.start * 501 == pytest.approx(480)
+
+
+@pytest.mark.parametrize(
+    ("preset", "data", "has_final_phase"),
+    [("paper", "cifar100", True), ("paper", "cifar10", False), ("authors", "cifar10", True)],
+)
+def test_the_final_phase_comes_where_d17_says(preset: PresetName, data: str, has_final_phase: bool) -> None:
+    expanded = expand(preset, SOFT | {"data": {"name": data}})
+    assert (expanded.get("final_phase") is not None) is has_final_phase
+
+
+@pytest.mark.parametrize("preset", NAMES)
+def test_what_is_there_is_never_changed(preset: PresetName) -> None:
+    explicit = SOFT | {"optim": {"epochs": 3}, "crop": {"kind": "gaussian", "sigma": 0.1}, "final_phase": None}
+    expanded = expand(preset, explicit)
+    assert expanded["optim"]["epochs"] == 3
+    assert expanded["crop"]["sigma"] == 0.1
+    assert expanded["final_phase"] is None
+    assert "crop" not in expand(preset, BASE)
+    assert "loss" not in expand(preset, BASE)
+    assert explicit["optim"] == {"epochs": 3}
+
+
+@pytest.mark.parametrize("preset", NAMES)
+def test_nonsense_is_passed_on_for_the_recipe_to_refuse(preset: PresetName) -> None:
+    assert expand(preset, {"optim": 3, "crop": "gaussian", "softening": None})["optim"] == 3

@@ -1,0 +1,128 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from softaug import recipe as recipe_module
+from softaug.recipe import Recipe, canonical, flatten
+
+MINIMAL: dict[str, Any] = {"data": {"name": "cifar100"}, "model": {"name": "resnet18"}, "seed": 0}
+SOFT: dict[str, Any] = MINIMAL | {"crop": {"kind": "gaussian", "sigma": 0.3}, "softening": {"apply_to": "both", "k": 2}}
+
+
+def make(values: dict[str, Any]) -> Recipe:
+    return Recipe.model_validate(values)
+
+
+def test_equal_recipes_have_equal_keys_however_they_are_written() -> None:
+    as_float = SOFT | {"softening": {"apply_to": "both", "k": 2.0}}
+    reordered = dict(reversed(SOFT.items()))
+    assert make(SOFT).key == make(as_float).key == make(reordered).key
+
+
+def test_a_default_spelled_out_gives_the_same_key() -> None:
+    spelled_out = json.loads(json.dumps(canonical(make(MINIMAL))))
+    assert spelled_out["optim"]["momentum"] == 0.9
+    assert make(spelled_out).key == make(MINIMAL).key
+
+
+def test_negative_zero_is_zero() -> None:
+    assert make(MINIMAL | {"label_smoothing": -0.0}).key == make(MINIMAL | {"label_smoothing": 0.0}).key
+
+
+@given(seeds=st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=2, unique=True))
+def test_the_seed_changes_the_key_and_not_the_cell_key(seeds: list[int]) -> None:
+    one, other = (make(SOFT | {"seed": seed}) for seed in seeds)
+    assert one.key != other.key
+    assert one.cell_key == other.cell_key
+
+
+@given(
+    sigma=st.floats(0.01, 2), k=st.floats(0.1, 16), apply_to=st.sampled_from(["target", "weight", "both"]),
+    epochs=st.integers(1, 10_000), smoothing=st.floats(0, 0.9),
+)  # fmt: skip
+def test_a_recipe_survives_json(sigma: float, k: float, apply_to: str, epochs: int, smoothing: float) -> None:
+    recipe = make(
+        MINIMAL
+        | {
+            "crop": {"kind": "gaussian", "sigma": sigma},
+            "softening": {"apply_to": apply_to, "k": k},
+            "optim": {"epochs": epochs},
+            "label_smoothing": smoothing,
+        }
+    )
+    again = make(json.loads(json.dumps(canonical(recipe))))
+    assert again == recipe
+    assert again.key == recipe.key
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({"flip": 0.0}, True),
+        ({"label_smoothing": 0.1}, True),
+        ({"optim": {"batch_size": 64}}, True),
+        ({"model": {"name": "resnet18", "width": 64}}, False),
+        ({"data": {"name": "cifar100", "validation_images": 0}}, False),
+    ],
+)
+def test_every_field_is_part_of_the_key_and_defaults_change_nothing(change: dict[str, Any], changed: bool) -> None:
+    assert (make(MINIMAL | change).key != make(MINIMAL).key) is changed
+
+
+def test_a_raised_version_changes_the_keys_of_the_recipes_that_use_the_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, soft = make(MINIMAL).key, make(SOFT).key
+    monkeypatch.setitem(recipe_module.versions_in_use.__globals__["VERSIONS"], "softening", 2)
+    assert make(MINIMAL).key == plain
+    assert make(SOFT).key != soft
+
+
+def test_a_field_added_later_keeps_older_keys_at_its_neutral_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe_module, "ADDED_LATER", {"flip": 0.5, "optim.nesterov": True, "crop.fill": "zero_norm"})
+    written = canonical(make(SOFT))
+    assert "flip" not in written
+    assert "nesterov" not in written["optim"]
+    assert "fill" not in written["crop"]
+    assert canonical(make(SOFT | {"flip": 0.25}))["flip"] == 0.25
+    assert "flip" not in canonical(make(MINIMAL))  # no crop: a path that leads nowhere is no error
+
+
+def test_flatten_joins_names_with_dots() -> None:
+    assert flatten({"crop": {"sigma": 0.3}, "seed": 1, "none": None}) == {"crop.sigma": 0.3, "seed": 1, "none": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"softening": {"apply_to": "both"}}, "there is no crop"),
+        ({"loss": {"weighting": "batch_mean"}}, "no effect unless"),
+        ({"final_phase": {"start": 0.96}}, "switches a Gaussian crop off"),
+        ({"seed": -1}, "greater than or equal to 0"),
+        ({"seed": True}, "valid integer"),
+        ({"flip": 1.5}, "less than or equal to 1"),
+        ({"label_smoothing": float("nan")}, "finite"),
+        ({"optim": {"lr": "0.1"}}, "valid number"),
+        ({"optim": {"epochs": 1.0}}, "valid integer"),
+        ({"optim": {"momentum": 0.0}}, "needs momentum"),
+        ({"data": {"name": "cifar100", "train_images": 10, "validation_images": 10}}, "leaves none to train on"),
+        ({"model": {"name": "resnet19"}}, "resnet18"),
+        ({"crop": {"kind": "uniform", "sigma": 0.3}}, "Extra inputs"),
+        ({"colour": 1}, "Extra inputs"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_with_the_reason(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        make(MINIMAL | change)
+
+
+def test_a_batch_mean_of_weights_with_mean_one_is_refused() -> None:
+    with pytest.raises(ValidationError, match="always 1"):
+        make(SOFT | {"loss": {"weighting": "batch_mean", "weight_norm": "mean1"}})
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        make(MINIMAL).seed = 1  # type: ignore[misc]

@@ -1,0 +1,22 @@
+from typing import get_args
+
+from softaug.models.registry import MODELS
+from softaug.recipe import DEFAULT_WIDTH, Data, Model, Recipe
+from softaug.versions import MODEL_FAMILY, VERSIONS, versions_in_use
+
+
+def test_only_the_factors_in_use_are_named() -> None:
+    base = {"data": {"name": "digits"}, "model": {"name": "resnet20"}, "flip": 0.0, "seed": 0}
+    assert set(versions_in_use(Recipe.model_validate(base))) == {
+        "fit", "schedule", "loss", "data.digits", "model.resnet8",
+    }  # fmt: skip
+    soft = base | {"flip": 0.5, "crop": {"kind": "gaussian", "sigma": 0.1}, "softening": {"apply_to": "target"}}
+    added = set(versions_in_use(Recipe.model_validate(soft))) - set(versions_in_use(Recipe.model_validate(base)))
+    assert added == {"flip", "crop.gaussian", "softening"}
+
+
+def test_every_name_a_recipe_allows_is_known() -> None:
+    models = set(get_args(Model.model_fields["name"].annotation))
+    assert models == set(MODELS) == set(MODEL_FAMILY) == set(DEFAULT_WIDTH)
+    assert set(MODEL_FAMILY.values()) <= set(VERSIONS)
+    assert {f"data.{name}" for name in get_args(Data.model_fields["name"].annotation)} <= set(VERSIONS)

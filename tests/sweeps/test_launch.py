@@ -1,0 +1,234 @@
+"""Whole launches with a real Ray: relaunches run what is missing, kills and signals lose nothing, one at a time."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import SOFTAUG, Softaug
+from trainables.ledger import TrialFolder
+from trainables.store import open_store
+
+SWEEP = """
+name: tiny
+question: Does a launch make the ledger match the sweep?
+expect: It does.
+seeds: [0, 1, 2]
+baseline: standard crop
+base:
+  data: {name: digits, train_images: 100}
+  model: {name: resnet8, width: 4}
+  flip: 0.0
+  optim: {epochs: EPOCHS, batch_size: 50}
+axes:
+  sigma: {field: crop.sigma, label: "σ", values: [0.3]}
+arms:
+  - {name: standard crop, set: {crop: {kind: uniform, radius_px: 1}}}
+  - {name: soft target, set: {crop: {kind: gaussian}, softening: {apply_to: target, k: 2.0}}, over: [sigma]}
+figure: {kind: softening-over-sigma, x: sigma}
+resources: {cpus: 1}
+"""
+EPOCHS = 100
+DEADLINE_S = 120.0
+
+
+def write_sweep(folder: Path, epochs: int) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(SWEEP.replace("EPOCHS", str(epochs)))
+    return path
+
+
+def until(happened: Callable[[], Any], what: str) -> None:
+    """Poll until something happened; fail loudly after the deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+def files(store: Path, pattern: str) -> list[Path]:
+    return sorted((store / "trials").glob(f"*/*/{pattern}"))
+
+
+def checkpoints(store: Path) -> list[int]:
+    """Return the epochs of all checkpoints."""
+    return [int(path.name.split("-")[1]) for path in files(store, "000*/checkpoint-*")]
+
+
+def started(sweep: Path, store: Path, *options: object) -> "subprocess.Popen[str]":
+    command = [str(SOFTAUG), "launch", str(sweep), "--store", str(store), *map(str, options)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def cells(softaug: Softaug, sweep: Path, store: Path) -> Any:
+    """Return every cell's estimates as printed: equal to the last bit or not equal."""
+    status = softaug("status", sweep, "--store", store, "--json")
+    assert status.returncode == 0, status.stderr
+    return json.loads(status.stdout)["cells"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(softaug: Softaug, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a sweep file and the store that one launch of it filled."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    sweep, store = write_sweep(folder, EPOCHS), folder / "runs"
+    launched = softaug("launch", sweep, "--store", store)
+    assert launched.returncode == 0, launched.stdout + launched.stderr
+    return sweep, store
+
+
+def test_a_launch_runs_every_trial_once_and_tells_how_it_went(undisturbed: tuple[Path, Path], softaug: Softaug) -> None:
+    sweep, store = undisturbed
+    assert len(files(store, "end.json")) == len(files(store, "attempt-*.json")) == 6
+    status = json.loads(softaug("status", sweep, "--store", store, "--json").stdout)
+    assert status["trials"] == {"finished": 6, "failed": 0, "diverged": 0, "running": 0, "pending": 0}
+    assert [(cell["arm"], cell["n"], cell["expected"]) for cell in status["cells"]] == [
+        ("standard crop", 3, 3),
+        ("soft target", 3, 3),
+    ]
+    assert sorted(path.name for path in store.iterdir()) == ["artifacts", "launches", "mlflow.db", "sweeps", "trials"]
+
+
+def test_mlflow_has_a_run_per_trial_and_per_cell_in_its_true_state(undisturbed: tuple[Path, Path]) -> None:
+    _, store = undisturbed
+    client = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
+    (experiment,) = [found for found in client.search_experiments() if found.name != "Default"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert experiment.name == "tiny@paper"
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
+    assert len(trials) == 6
+    assert len(runs) == 8
+    for run in trials:
+        end = TrialFolder(open_store(store), run.data.tags["trial_key"]).end()
+        assert end is not None
+        assert {name: run.data.metrics[name] for name in end.metrics} == end.metrics
+        assert len(client.get_metric_history(run.info.run_id, "train/kl")) == EPOCHS
+    assert client.search_runs(["0"]) == []
+
+
+def test_launching_again_runs_nothing_and_a_fourth_seed_runs_only_its_trials(
+    undisturbed: tuple[Path, Path], softaug: Softaug, tmp_path: Path
+) -> None:
+    sweep, first_store = undisturbed
+    store = tmp_path / "runs"
+    subprocess.run(["cp", "-r", str(first_store), str(store)], check=True)
+    before = {path: path.stat().st_mtime_ns for path in files(store, "**/*")}
+    again = softaug("launch", sweep, "--store", store)
+    assert again.returncode == 0, again.stderr
+    assert "starting Ray" not in again.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in files(store, "**/*")}
+    plan = softaug("plan", sweep, "--store", store, "--seeds", "0,1,2,3", "--json")
+    assert json.loads(plan.stdout) == {
+        "sweep": "tiny", "scale": "paper", "cells": 2, "trials": 8, "done": 6, "to_do": 2,
+    }  # fmt: skip
+    grown = softaug("launch", sweep, "--store", store, "--seeds", "0,1,2,3")
+    assert grown.returncode == 0, grown.stdout + grown.stderr
+    assert "2 of 8 trials to do" in grown.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert len(files(store, "end.json")) == 8
+    assert [cell["n"] for cell in cells(softaug, sweep, store)] == [4, 4]
+
+
+def test_a_killed_launch_goes_on_where_it_was_and_ends_with_the_same_cells(
+    undisturbed: tuple[Path, Path], softaug: Softaug, tmp_path: Path
+) -> None:
+    sweep, first_store = undisturbed
+    store = tmp_path / "runs"
+    launch = started(sweep, store, "--checkpoint-every", 0)
+    until(
+        lambda: files(store, "end.json") and any(epoch < EPOCHS / 2 for epoch in checkpoints(store)),
+        "a trial that has ended and one that is not half done",
+    )
+    launch.kill()
+    launch.communicate()
+    ended = {path: path.read_bytes() for path in files(store, "end.json")}
+    assert 1 <= len(ended) < 6
+    relaunched = softaug("launch", sweep, "--store", store)
+    assert relaunched.returncode == 0, relaunched.stdout + relaunched.stderr
+    assert ended == {path: path.read_bytes() for path in ended}, "what had finished did not run again"
+    assert files(store, "attempt-0002.json"), "what was cut off went on"
+    assert cells(softaug, sweep, store) == cells(softaug, sweep, first_store)
+    client = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("tiny@paper").experiment_id], "tags.kind = 'trial'")
+    assert len(runs) == 6
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        steps = [row.step for row in client.get_metric_history(run.info.run_id, "train/kl")]
+        assert sorted(steps) == list(range(1, EPOCHS + 1))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_last_epoch_and_the_next_launch_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
+    launch = started(sweep, store, "--seeds", "0")
+    until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
+    asked = time.monotonic()
+    launch.send_signal(number)
+    output, _ = launch.communicate(timeout=60)
+    assert time.monotonic() - asked < 30
+    assert launch.returncode == 130, output
+    assert "Traceback" not in output
+    assert "launch again to go on" in output
+    assert files(store, "0001/checkpoint-*"), "the last epoch was kept"
+    client = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("tiny@paper").experiment_id], "tags.kind = 'trial'")
+    assert {(run.info.status, run.data.tags["state"]) for run in runs} == {("KILLED", "interrupted")}
+    kept = max(checkpoints(store))
+    second = started(sweep, store, "--seeds", "0")
+    until(lambda: files(store, "0002/epochs.jsonl"), "the second attempt's first rows")
+    second.send_signal(number)
+    second.communicate(timeout=60)
+    epochs = [json.loads(path.read_text().splitlines()[0])["epoch"] for path in files(store, "0002/epochs.jsonl")]
+    assert set(epochs) == {1}, "rows of the first attempt are kept"
+    assert max(len(path.read_text().splitlines()) for path in files(store, "0002/epochs.jsonl")) > kept
+
+
+def test_a_second_launch_is_told_who_runs_the_first(softaug: Softaug, tmp_path: Path) -> None:
+    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
+    first = started(sweep, store, "--seeds", "0")
+    until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
+    second = softaug("launch", sweep, "--store", store, "--seeds", "0")
+    assert second.returncode == 3
+    assert "tiny@paper is already running: " in second.stderr
+    assert f"process {first.pid}, since " in second.stderr
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert first.returncode == 130
+
+
+def test_a_trial_whose_process_is_killed_goes_on_and_the_sweep_ends_well(
+    undisturbed: tuple[Path, Path], softaug: Softaug, tmp_path: Path
+) -> None:
+    sweep, first_store = undisturbed
+    store = tmp_path / "runs"
+    launch = started(sweep, store, "--checkpoint-every", 0, "--max-concurrent", 1)
+    until(lambda: files(store, "0001/checkpoint-*"), "a checkpoint")
+    key = files(store, "0001/checkpoint-*")[0].parents[1].name
+    trial = TrialFolder(open_store(store), key)
+    os.kill(trial.attempts()[0].pid, signal.SIGKILL)
+    output, _ = launch.communicate(timeout=DEADLINE_S)
+    assert launch.returncode == 0, output
+    assert [attempt.number for attempt in trial.attempts()] == [1, 2]
+    assert cells(softaug, sweep, store) == cells(softaug, sweep, first_store)
+
+
+def test_nothing_of_a_launch_lives_on_after_it(softaug: Softaug, tmp_path: Path) -> None:
+    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
+    launch = started(sweep, store, "--seeds", "0")
+    until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
+    children = psutil.Process(launch.pid).children(recursive=True)
+    assert children
+    launch.kill()
+    launch.communicate()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+    assert softaug("status", sweep, "--store", store).returncode == 0
