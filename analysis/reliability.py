@@ -18,6 +18,7 @@ from analysis.style import GREY, RC, line_style
 Styles = Mapping[str, dict[str, Any]]  # line label -> colour and marker
 
 COLUMNS = 5
+LEGEND_WIDTH_IN = 4.8
 TICKS = (0, 0.5, 1)
 BASELINE: dict[str, Any] = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
 
@@ -54,7 +55,7 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Curve | None]], baseline:
     rows = ceil(len(panels) / columns)
     styles = {label: line_style(i) for i, label in enumerate(dict.fromkeys(chain.from_iterable(panels.values())))}
     with rc_context(RC):
-        drawing = Figure(figsize=(0.6 + 2.2 * columns, 0.8 + 2.3 * rows), layout="constrained")
+        drawing = Figure(figsize=(max(0.6 + 2.2 * columns, LEGEND_WIDTH_IN), 0.8 + 2.3 * rows), layout="constrained")
         grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes, (name, curves) in zip(grid.flat, panels.items(), strict=False):
             _draw_panel(axes, name, {label: curve for label, curve in curves.items() if curve}, baseline, styles)

@@ -19,7 +19,7 @@ State = Literal[
 ]
 
 METRICS = ("test/top1_error", "test/ece", "test/nll", "test/brier")
-FACTS = ("epochs", "data_fingerprint", "device", "torch", "git_commit", "git_dirty", "seconds")
+FACTS = ("epochs", "data_fingerprint", "device", "cpu", "torch", "git_commit", "git_dirty", "seconds")
 PAGE = 1000  # runs per request, the most a server gives
 
 

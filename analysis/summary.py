@@ -23,7 +23,8 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     return [
         ("runs", f"{finished} of {len(results.runs)} finished, {len(results.cells)} cells"),
         ("seeds", f"{len(sweep.seeds)} per cell: {', '.join(map(str, sweep.seeds))}"),
-        ("hardware", _distinct(runs, "device")),
+        ("device", _distinct(runs, "device")),
+        ("processor", _distinct(runs, "cpu")),
         ("torch", _distinct(runs, "torch")),
         ("commit", commits(runs)),
         ("training time", duration(sum(run.seconds for run in runs))),

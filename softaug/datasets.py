@@ -7,8 +7,10 @@ deviation of all their training pixels. This module imports neither torch nor nu
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from softaug.recipe import Data
+if TYPE_CHECKING:
+    from softaug.recipe import Data
 
 DEFAULT_FOLDER = Path("data")
 
@@ -136,7 +138,7 @@ def dataset(name: str) -> Dataset:
     return DATASETS[name]
 
 
-def check_sizes(data: Data, *, largest_train: int | None = None) -> None:
+def check_sizes(data: "Data", *, largest_train: int | None = None) -> None:
     """Raise ValueError if a recipe asks for more images than its data set has.
 
     `largest_train`: size of the largest class-balanced subset, None for that of the complete data set.

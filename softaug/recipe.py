@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from softaug.datasets import DATASETS, check_sizes
 from softaug.versions import versions_in_use
 
 DEFAULT_WIDTH = {"resnet8": 16, "resnet20": 16, "resnet18": 64}
@@ -48,13 +49,18 @@ class Data(Part):
     train_images: Count | None = None
     validation_images: Annotated[int, Field(ge=0, le=10**7)] = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_is_none(cls, values: Any) -> Any:
+        """Write the number of all images as None: one training has one key."""
+        name = values.get("name") if isinstance(values, dict) else None
+        if isinstance(name, str) and name in DATASETS and values.get("train_images") == DATASETS[name].default_train:
+            return {**values, "train_images": None}
+        return values
+
     @model_validator(mode="after")
-    def _leaves_images_to_train_on(self) -> Self:
-        if self.train_images is not None and self.validation_images >= self.train_images:
-            raise ValueError(
-                f"validation_images: {self.validation_images} are held out of train_images = {self.train_images}, "
-                "which leaves none to train on; lower validation_images"
-            )
+    def _has_that_many_images(self) -> Self:
+        check_sizes(self)
         return self
 
 
@@ -160,6 +166,21 @@ class Recipe(Part):
             raise ValueError("loss: a batch mean of weights rescaled to mean 1 is always 1; choose one of the two")
         if self.final_phase is not None and not isinstance(self.crop, GaussianCrop):
             raise ValueError("final_phase: it switches a Gaussian crop off and there is none; set it to null")
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_images(self) -> Self:
+        known = DATASETS[self.data.name]
+        if isinstance(self.crop, UniformCrop) and self.crop.radius_px > known.side_px:
+            raise ValueError(
+                f"crop.radius_px: {self.crop.radius_px} px leaves the images of {self.data.name}, "
+                f"{known.side_px} px wide; at most {known.side_px}"
+            )
+        if self.label_smoothing > 1 - 1 / known.classes:
+            raise ValueError(
+                f"label_smoothing: {self.label_smoothing} puts the true one of {known.classes} classes below chance; "
+                f"at most {1 - 1 / known.classes:g}"
+            )
         return self
 
     @cached_property

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from softaug.datasets import MissingData
+from softaug.datasets import DamagedData, MissingData
 from sweeps.catalog_files import catalog
 from sweeps.expand import load
 from sweeps.preflight import Refused, unreachable_tracking
@@ -278,7 +278,7 @@ def main() -> None:
     """Run the command line; problems become lines on stderr and an exit code, never a traceback."""
     try:
         app()
-    except (Problems, Refused, StoreRefused, MissingData) as problem:
+    except (Problems, Refused, StoreRefused, MissingData, DamagedData) as problem:
         for line in str(problem).splitlines():
             errors.print(Text(f"error: {line}"), soft_wrap=True)
         sys.exit(2)

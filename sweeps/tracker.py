@@ -93,7 +93,8 @@ class Projection:
         served = tracking_uri.startswith(("http://", "https://"))
         location = None if served else (self.store.root / "artifacts" / self.sweep.experiment).as_uri()
         note = f"{self.sweep.question}\n\nExpected: {self.sweep.expect}"
-        return str(self.client.create_experiment(self.sweep.experiment, location, tags={"mlflow.note.content": note}))
+        tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
+        return str(self.client.create_experiment(self.sweep.experiment, location, tags=tags))
 
     def _runs(self) -> list[Run]:
         runs: list[Run] = []

@@ -31,6 +31,7 @@ FACTS = {
     "epochs": "150",
     "data_fingerprint": "5f3a",
     "device": "cpu",
+    "cpu": "Example CPU",
     "torch": "2.14.1",
     "git_commit": "0123456789abcdef",
     "git_dirty": "false",

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torchvision
 
-from softaug.datasets import dataset
+from softaug.datasets import MissingData, dataset
 from softaug.fetch import fetch
 
 
@@ -21,6 +21,7 @@ def test_torchvision_downloads_into_the_folder_that_is_read(
         for file in dataset(name).files:
             (folder / file).touch()
 
+    monkeypatch.setattr("softaug.datasets._SYSTEM_FOLDERS", {})
     monkeypatch.setattr(torchvision.datasets, downloader, download)
     assert fetch(name, tmp_path) == f"{dataset(name).title}: in {tmp_path / dataset(name).folder}"
 
@@ -40,3 +41,23 @@ def test_the_digits_are_bundled(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown data set 'mnist'"):
         fetch("mnist", tmp_path)
+
+
+def test_what_is_there_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", None)  # calling it would raise
+    for file in dataset("cifar10").files:
+        (tmp_path / file).touch()
+    assert fetch("cifar10", tmp_path) == f"CIFAR-10: already in {tmp_path}"
+
+
+def test_a_failed_download_says_which_files_to_get_and_where_to_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR100", refuse)
+    with pytest.raises(
+        MissingData, match=r"no route to host; get its files elsewhere \(train, test\) and put them into"
+    ):
+        fetch("cifar100", tmp_path)

@@ -67,6 +67,7 @@ def test_a_recipe_survives_json(sigma: float, k: float, apply_to: str, epochs: i
         ({"optim": {"batch_size": 64}}, True),
         ({"model": {"name": "resnet18", "width": 64}}, False),
         ({"data": {"name": "cifar100", "validation_images": 0}}, False),
+        ({"data": {"name": "cifar100", "train_images": 50_000}}, False),
     ],
 )
 def test_every_field_is_part_of_the_key_and_defaults_change_nothing(change: dict[str, Any], changed: bool) -> None:
@@ -109,6 +110,9 @@ def test_flatten_joins_names_with_dots() -> None:
         ({"optim": {"momentum": 0.0}}, "needs momentum"),
         ({"data": {"name": "cifar100", "train_images": 10, "validation_images": 10}}, "leaves none to train on"),
         ({"model": {"name": "resnet19"}}, "resnet18"),
+        ({"model": {"name": ["resnet8"]}}, "resnet18"),
+        ({"crop": {"kind": "uniform", "radius_px": 33}}, "leaves the images of cifar100, 32 px wide; at most 32"),
+        ({"label_smoothing": 0.995}, "below chance; at most 0.99"),
         ({"crop": {"kind": "uniform", "sigma": 0.3}}, "Extra inputs"),
         ({"colour": 1}, "Extra inputs"),
     ],

@@ -139,8 +139,8 @@ def test_the_good_file_is_good() -> None:
         (
             "train_images: 300",
             "train_images: 300, validation_images: 300",
-            "9: base.data.validation_images: 300 are held out of train_images = 300, which leaves none to train on; "
-            "lower validation_images (in hard at scale laptop)",
+            "9: base.data.validation_images: 300 are held out of the 300 training images of digits, which leaves none to "
+            "train on; at most 299 (in hard at scale laptop)",
         ),
         # The sweep's own fields.
         (
