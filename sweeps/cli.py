@@ -18,6 +18,24 @@ from rich.text import Text
 from softaug.datasets import DamagedData, MissingData
 from sweeps.catalog_files import catalog
 from sweeps.expand import load
+from sweeps.launched import all_launched, chosen, launched
+from sweeps.options import (
+    OUT,
+    STORE,
+    DataOption,
+    JsonOption,
+    OutOption,
+    ScaleOption,
+    SeedsOption,
+    StoreOption,
+    SweepArgument,
+    SweepsArgument,
+    TrackingOption,
+    seeds_of,
+    tracking_uri_of,
+    ui_url,
+    without_password,
+)
 from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.problems import Problems
 from sweeps.resolved import ResolvedSweep
@@ -36,19 +54,6 @@ app = typer.Typer(
 )
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
-
-SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A name from `softaug sweeps`, or a file's path.")]
-SweepsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Default: all launched.")]
-StoreOption = Annotated[Path, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
-TrackingOption = Annotated[
-    str | None,
-    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Default: sqlite, in <store>/mlflow.db."),
-]
-ScaleOption = Annotated[str | None, typer.Option("--scale", help="paper, laptop or smoke; default: the file's.")]
-SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="In place of the file's seeds.")]
-DataOption = Annotated[Path | None, typer.Option("--data", envvar="SOFTAUG_DATA", help="Folder with the data sets.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-STORE = Path("runs")
 
 
 @app.command()
@@ -71,7 +76,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what launching a sweep would run."""
-    resolved = load(sweep, scale=scale, seeds=_seeds(seeds))
+    resolved = load(sweep, scale=scale, seeds=seeds_of(seeds))
     now = survey(open_store(store), resolved)
     trials, done = len(now.trials), now.ended
     if as_json:
@@ -113,12 +118,12 @@ def launch(
     from sweeps.launch import launch as run
     from sweeps.live import live_view, print_outcome
 
-    resolved = load(sweep, scale=scale, seeds=_seeds(seeds), gpus=gpus)
+    resolved = load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus)
     opened = open_store(store)
     settings = Settings(
         store=opened,
         data=data.expanduser().absolute() if data else None,
-        tracking_uri=None if offline else _tracking_uri(opened, tracking_uri),
+        tracking_uri=None if offline else tracking_uri_of(opened, tracking_uri),
         address=address,
         max_concurrent=max_concurrent,
         retry_failed=retry_failed,
@@ -150,14 +155,14 @@ def status(
 
     opened = open_store(store)
     if sweep is not None:
-        now = survey(opened, _launched(opened, sweep, scale))
+        now = survey(opened, launched(opened, sweep, scale))
         if as_json:
             _print_json(status_json(now))
             return
         _say(f"{now.sweep.experiment}: {progress_line(now, 1)}")
         print_outcome(console, now)
         return
-    surveys = [survey(opened, launched) for launched in _all_launched(opened)]
+    surveys = [survey(opened, each) for each in all_launched(opened)]
     if as_json:
         _print_json([status_json(now) for now in surveys])
         return
@@ -171,17 +176,17 @@ def report(
     scale: ScaleOption = None,
     store: StoreOption = STORE,
     tracking_uri: TrackingOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for index.html, figures and tables.")] = Path("report"),
+    out: OutOption = OUT,
 ) -> None:
     """Write a page with the tables and figures of sweeps, every number with n and its error."""
-    opened, uri = _synced(store, tracking_uri)
-    wanted = _chosen(opened, sweep, scale)
+    opened, uri = _reachable(store, tracking_uri)
+    wanted = chosen(opened, sweep, scale)
     for each in wanted:
         _sync(opened, each, uri)
 
     from analysis.report import write_report
 
-    page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=_ui_url(uri))
+    page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=ui_url(uri))
     _say(f"wrote {page}")
 
 
@@ -191,11 +196,13 @@ def figure(
     scale: ScaleOption = None,
     store: StoreOption = STORE,
     tracking_uri: TrackingOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("report"),
+    out: OutOption = OUT,
 ) -> None:
     """Draw a sweep's figure: SVG, PDF, PNG, and its numbers as CSV."""
-    opened, uri = _synced(store, tracking_uri)
-    wanted = _launched(opened, sweep, scale)
+    opened, uri = _reachable(store, tracking_uri)
+    wanted = launched(opened, sweep, scale)
+    if wanted.figure is None:
+        raise Refused([f"sweep {wanted.name}: its file declares no figure; add `figure:` and launch it again"])
     _sync(opened, wanted, uri)
 
     from analysis import figures
@@ -215,8 +222,8 @@ def table(
     ),
 ) -> None:
     """Print a sweep's table."""
-    opened, uri = _synced(store, tracking_uri)
-    wanted = _launched(opened, sweep, scale)
+    opened, uri = _reachable(store, tracking_uri)
+    wanted = launched(opened, sweep, scale)
     _sync(opened, wanted, uri)
 
     from analysis import tables
@@ -233,15 +240,15 @@ def sync(
     upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
 ) -> None:
     """Bring MLflow level with the results; an empty MLflow is filled again."""
-    opened, uri = _synced(store, tracking_uri)
-    for each in _chosen(opened, sweep, scale):
+    opened, uri = _reachable(store, tracking_uri)
+    for each in chosen(opened, sweep, scale):
         _sync(opened, each, uri, upload_weights=upload_weights)
-        _say(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {_shown(uri)}")
+        _say(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {without_password(uri)}")
 
 
 @app.command()
 def fetch(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="cifar10, cifar100 or fashion-mnist.")],
+    dataset: Annotated[Literal["digits", "fashion-mnist", "cifar10", "cifar100"], typer.Argument(metavar="DATASET")],
     data: DataOption = None,
 ) -> None:
     """Download a data set."""
@@ -257,11 +264,11 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Browse the runs in MLflow, until Ctrl-C."""
-    uri = _tracking_uri(open_store(store), tracking_uri)
+    uri = tracking_uri_of(open_store(store), tracking_uri)
     if uri.startswith("http"):
         _say(f"MLflow runs at {uri}")
         return
-    _say(f"MLflow at {_ui_url(uri, port)}; Ctrl-C ends it")
+    _say(f"MLflow at {ui_url(uri, port)}; Ctrl-C ends it")
     arguments = ["-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])
 
@@ -295,30 +302,9 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no list of seeds; write them as 0,1,2", param_hint="--seeds") from None
-
-
-def _tracking_uri(store: Store, given: str | None) -> str:
-    return given or f"sqlite:///{store.root / 'mlflow.db'}"
-
-
-def _ui_url(uri: str, port: int = 5000) -> str:
-    return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{port}"
-
-
-def _shown(uri: str) -> str:
-    return uri if "@" not in uri else uri.partition("://")[0] + "://***@" + uri.rpartition("@")[2]
-
-
-def _synced(store: Path, tracking_uri: str | None) -> tuple[Store, str]:
+def _reachable(store: Path, tracking_uri: str | None) -> tuple[Store, str]:
     opened = open_store(store)
-    uri = _tracking_uri(opened, tracking_uri)
+    uri = tracking_uri_of(opened, tracking_uri)
     problems = unreachable_tracking(uri)
     if problems:
         raise Refused(problems)
@@ -330,29 +316,3 @@ def _sync(store: Store, sweep: ResolvedSweep, uri: str, *, upload_weights: bool 
 
     tracker.be_brief()
     tracker.sync(store, sweep, uri, upload_weights=upload_weights)
-
-
-def _all_launched(store: Store) -> list[ResolvedSweep]:
-    from sweeps.launch import saved
-
-    found = saved(store)
-    if not found:
-        raise Refused([f"no sweep was launched into the store {store.root} yet; see `softaug launch --help`"])
-    return found
-
-
-def _chosen(store: Store, names: list[str] | None, scale: str | None) -> list[ResolvedSweep]:
-    if names:
-        return [_launched(store, name, scale) for name in names]
-    return [sweep for sweep in _all_launched(store) if scale in (None, sweep.scale)]
-
-
-def _launched(store: Store, sweep: str, scale: str | None) -> ResolvedSweep:
-    """Return the sweep as last launched, or as its file says if it never was."""
-    from sweeps.launch import saved
-
-    launched = [each for each in saved(store) if each.name == sweep and scale in (None, each.scale)]
-    if len(launched) == 1:
-        return launched[0]
-    resolved = load(sweep, scale=scale, seeds=None)
-    return next((each for each in saved(store) if each.experiment == resolved.experiment), resolved)

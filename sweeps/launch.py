@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from softaug.recipe import Recipe
 from sweeps import preflight
+from sweeps.launched import save
 from sweeps.resolved import ResolvedSweep
 from sweeps.survey import Survey, survey
 from sweeps.tracker_thread import TrackerThread
@@ -84,17 +85,6 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         _prepare(store, sweep, to_do)
         missing = _run(sweep, to_do, settings, owned, slots, view)
         return Outcome(survey(store, sweep), launches.stop_requested(store, owned.id), missing)
-
-
-def save(store: Store, sweep: ResolvedSweep) -> None:
-    """Keep the sweep as launched, for status, report and sync."""
-    store.write(f"sweeps/{sweep.experiment}.json", sweep.model_dump_json(indent=1).encode())
-
-
-def saved(store: Store) -> list[ResolvedSweep]:
-    """Return the sweeps that were launched into this store, as last launched."""
-    names = [name for name in store.names("sweeps") if name.endswith(".json")]
-    return [ResolvedSweep.model_validate_json(store.read(f"sweeps/{name}")) for name in names]
 
 
 def _to_do(sweep: ResolvedSweep, settings: Settings) -> list[Recipe]:

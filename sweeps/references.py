@@ -56,6 +56,12 @@ def _figure(sweep: Node) -> Iterator[Problem]:
         else:
             over = [name for name, _ in _texts(arms[name].at("over").items)]
             yield from _unknown([axis], f"axis of the arm {name}", over)
+    for name, arm in arms.items() if sweep.has("figure") else ():
+        shown = (figure.at("x").value, figure.at("lines").at(name).value)
+        for over_axis, node in _texts(arm.at("over").items):
+            if over_axis in sweep.at("axes").entries and over_axis not in shown:
+                hint = f"add {{{name}: {over_axis}}} to figure.lines"
+                yield node.problem(f"the figure shows no {over_axis} of {name}", hint)
 
 
 def _scales(sweep: Node) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import SOFTAUG, Softaug
+from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.store import open_store
 
@@ -148,8 +149,11 @@ def test_a_killed_launch_goes_on_where_it_was_and_ends_with_the_same_cells(
         lambda: files(store, "end.json") and any(epoch < EPOCHS / 2 for epoch in checkpoints(store)),
         "a trial that has ended and one that is not half done",
     )
+    children = psutil.Process(launch.pid).children(recursive=True)
     launch.kill()
     launch.communicate()
+    assert children
+    assert psutil.wait_procs(children, timeout=60)[1] == [], "no process of a killed launch lives on"
     ended = {path: path.read_bytes() for path in files(store, "end.json")}
     assert 1 <= len(ended) < 6
     relaunched = softaug("launch", sweep, "--store", store)
@@ -166,11 +170,8 @@ def test_a_killed_launch_goes_on_where_it_was_and_ends_with_the_same_cells(
         assert sorted(steps) == list(range(1, EPOCHS + 1))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_the_last_epoch_and_the_next_launch_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
-    launch = started(sweep, store, "--seeds", "0")
-    until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
+def interrupt(launch: "subprocess.Popen[str]", number: signal.Signals, store: Path) -> None:
+    """Send a signal and check that the launch saves, says so, and leaves its runs in their true state."""
     asked = time.monotonic()
     launch.send_signal(number)
     output, _ = launch.communicate(timeout=60)
@@ -182,27 +183,34 @@ def test_a_signal_keeps_the_last_epoch_and_the_next_launch_goes_on(tmp_path: Pat
     client = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("tiny@paper").experiment_id], "tags.kind = 'trial'")
     assert {(run.info.status, run.data.tags["state"]) for run in runs} == {("KILLED", "interrupted")}
+
+
+def test_ctrl_c_keeps_the_last_epoch_the_next_launch_goes_on_and_nobody_else_may_meanwhile(
+    softaug: Softaug, tmp_path: Path
+) -> None:
+    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
+    launch = started(sweep, store, "--seeds", "0")
+    until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
+    other = softaug("launch", sweep, "--store", store, "--seeds", "0")
+    assert other.returncode == 3
+    assert f"tiny@paper is already running: {launches.launches(open_store(store))[0].user} on " in other.stderr
+    assert f"process {launch.pid}, since " in other.stderr
+    interrupt(launch, signal.SIGINT, store)
     kept = max(checkpoints(store))
     second = started(sweep, store, "--seeds", "0")
     until(lambda: files(store, "0002/epochs.jsonl"), "the second attempt's first rows")
-    second.send_signal(number)
+    second.send_signal(signal.SIGINT)
     second.communicate(timeout=60)
     epochs = [json.loads(path.read_text().splitlines()[0])["epoch"] for path in files(store, "0002/epochs.jsonl")]
     assert set(epochs) == {1}, "rows of the first attempt are kept"
     assert max(len(path.read_text().splitlines()) for path in files(store, "0002/epochs.jsonl")) > kept
 
 
-def test_a_second_launch_is_told_who_runs_the_first(softaug: Softaug, tmp_path: Path) -> None:
+def test_a_scheduler_s_sigterm_keeps_the_last_epoch_too(tmp_path: Path) -> None:
     sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
-    first = started(sweep, store, "--seeds", "0")
+    launch = started(sweep, store, "--seeds", "0")
     until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
-    second = softaug("launch", sweep, "--store", store, "--seeds", "0")
-    assert second.returncode == 3
-    assert "tiny@paper is already running: " in second.stderr
-    assert f"process {first.pid}, since " in second.stderr
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
-    assert first.returncode == 130
+    interrupt(launch, signal.SIGTERM, store)
 
 
 def test_a_trial_whose_process_is_killed_goes_on_and_the_sweep_ends_well(
@@ -219,16 +227,3 @@ def test_a_trial_whose_process_is_killed_goes_on_and_the_sweep_ends_well(
     assert launch.returncode == 0, output
     assert [attempt.number for attempt in trial.attempts()] == [1, 2]
     assert cells(softaug, sweep, store) == cells(softaug, sweep, first_store)
-
-
-def test_nothing_of_a_launch_lives_on_after_it(softaug: Softaug, tmp_path: Path) -> None:
-    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
-    launch = started(sweep, store, "--seeds", "0")
-    until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
-    children = psutil.Process(launch.pid).children(recursive=True)
-    assert children
-    launch.kill()
-    launch.communicate()
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert alive == []
-    assert softaug("status", sweep, "--store", store).returncode == 0

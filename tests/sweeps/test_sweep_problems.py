@@ -139,8 +139,8 @@ def test_the_good_file_is_good() -> None:
         (
             "train_images: 300",
             "train_images: 300, validation_images: 300",
-            "9: base.data.validation_images: 300 are held out of the 300 training images of digits, which leaves none to "
-            "train on; at most 299 (in hard at scale laptop)",
+            "9: base.data.validation_images: 300 are held out of the 300 training images of digits, which leaves none "
+            "to train on; at most 299 (in hard at scale laptop)",
         ),
         # The sweep's own fields.
         (
@@ -217,6 +217,11 @@ def test_the_good_file_is_good() -> None:
             "lines: {soft: k}",
             "lines: {hard: k}",
             "18: figure.lines.hard: no axis of the arm hard is called k (known: none)",
+        ),
+        (
+            "x: sigma, lines: {soft: k}",
+            "x: sigma",
+            "17: arms[1].over[1]: the figure shows no k of soft (add {soft: k} to figure.lines)",
         ),
         (
             "default_scale: laptop",

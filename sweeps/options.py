@@ -1,0 +1,49 @@
+"""Options that several commands take, and what follows from them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainables.store import Store
+
+SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A name from `softaug sweeps`, or a file's path.")]
+SweepsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Default: all launched.")]
+StoreOption = Annotated[Path, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Default: sqlite, in <store>/mlflow.db."),
+]
+ScaleOption = Annotated[str | None, typer.Option("--scale", help="paper, laptop or smoke; default: the file's.")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="In place of the file's seeds.")]
+DataOption = Annotated[Path | None, typer.Option("--data", envvar="SOFTAUG_DATA", help="Folder with the data sets.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
+
+STORE = Path("runs")
+OUT = Path("report")
+
+
+def seeds_of(text: str | None) -> list[int] | None:
+    """Return the seeds in "0,1,2", or refuse."""
+    if text is None:
+        return None
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of seeds; write them as 0,1,2", param_hint="--seeds") from None
+
+
+def tracking_uri_of(store: Store, given: str | None) -> str:
+    """Return where MLflow is: as given, or in the store."""
+    return given or f"sqlite:///{store.root / 'mlflow.db'}"
+
+
+def ui_url(uri: str, port: int = 5000) -> str:
+    """Return the address of MLflow's pages: the server's, or that of `softaug ui`."""
+    return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{port}"
+
+
+def without_password(uri: str) -> str:
+    """Return a URI that may be shown."""
+    return uri if "@" not in uri else uri.partition("://")[0] + "://***@" + uri.rpartition("@")[2]

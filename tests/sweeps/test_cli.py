@@ -1,0 +1,178 @@
+"""The command line: bad input is told in a line each and starts nothing; what answers at once imports little."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.conftest import Softaug
+
+SMOKE = ("launch", "quickstart", "--scale", "smoke")
+CIFAR = """
+name: needs-data
+question: Is it there?
+seeds: [0]
+baseline: standard crop
+base: {data: {name: cifar100}, model: {name: resnet18}}
+arms:
+  - {name: standard crop, set: {crop: {kind: uniform, radius_px: 4}}}
+"""
+
+
+def refused(softaug: Softaug, store: Path, *arguments: object) -> list[str]:
+    """Run a command that must be refused within seconds, leaving nothing; return the lines it says."""
+    started = time.monotonic()
+    ran = softaug(*arguments, "--store", store)
+    assert time.monotonic() - started < 20
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert ran.stdout == ""
+    assert not store.exists()
+    return ran.stderr.splitlines()
+
+
+def test_every_problem_of_a_sweep_file_is_a_line_with_file_line_and_field(softaug: Softaug, tmp_path: Path) -> None:
+    sweep = tmp_path / "bad.yaml"
+    sweep.write_text(CIFAR.replace("seeds: [0]", "seeds: [0, 0]").replace("cifar100", "cifr100") + "sed: 1\n")
+    lines = refused(softaug, tmp_path / "runs", "launch", sweep)
+    assert [line.split(": ")[1] for line in lines] == [f"{sweep}:4", f"{sweep}:6", f"{sweep}:9"]
+    assert "did you mean cifar100" in lines[1]
+    assert "did you mean seeds" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ("- a\n- b\n", "mapping"),
+        ("name: [unclosed\n", ":"),
+        ("name: a\nname: b\n", "name"),
+    ],
+)
+def test_files_that_are_no_sweeps(softaug: Softaug, tmp_path: Path, content: str, said: str) -> None:
+    sweep = tmp_path / "bad.yaml"
+    sweep.write_text(content)
+    lines = refused(softaug, tmp_path / "runs", "launch", sweep)
+    assert str(sweep) in lines[0]
+    assert said in "\n".join(lines)
+
+
+def test_an_unknown_sweep_names_the_known_ones(softaug: Softaug, tmp_path: Path) -> None:
+    (line,) = refused(softaug, tmp_path / "runs", "launch", "quickstat")
+    assert "did you mean quickstart" in line
+
+
+def test_missing_data_names_the_folders_and_the_command(softaug: Softaug, tmp_path: Path) -> None:
+    sweep = tmp_path / "needs-data.yaml"
+    sweep.write_text(CIFAR)
+    lines = refused(softaug, tmp_path / "runs", "launch", sweep, "--data", tmp_path / "nowhere")
+    assert "data set 'cifar100'" in lines[0]
+    assert any(str(tmp_path / "nowhere") in line for line in lines)
+    assert "softaug fetch cifar100" in lines[-1]
+
+
+def test_a_store_in_a_file_is_refused(softaug: Softaug, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (line,) = refused(softaug, tmp_path / "file" / "runs", *SMOKE)
+    assert "is a file, not a folder; choose another with --store" in line
+    ran = softaug(*SMOKE, "--store", "s3://bucket/runs")
+    assert ran.returncode == 2
+    assert "give its path" in ran.stderr
+
+
+def test_a_store_that_takes_no_files_is_refused(softaug: Softaug) -> None:
+    ran = softaug(*SMOKE, "--store", "/proc/softaug", "--offline")
+    assert ran.returncode == 2
+    assert "the store /proc/softaug cannot be used" in ran.stderr or "you may not write to" in ran.stderr
+
+
+def test_an_unreachable_mlflow_and_ray_are_both_told(softaug: Softaug, tmp_path: Path) -> None:
+    port = servers.free_port()
+    lines = refused(
+        softaug,
+        tmp_path / "runs",
+        *SMOKE,
+        "--tracking-uri",
+        f"http://127.0.0.1:{port}",
+        "--address",
+        f"127.0.0.1:{port}",
+    )
+    assert "launch with --offline" in lines[0]
+    assert "start one with `ray start --head`" in lines[1]
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
+def test_a_tracking_folder_is_refused(softaug: Softaug, tmp_path: Path, uri: str) -> None:
+    (line,) = refused(softaug, tmp_path / "runs", *SMOKE, "--tracking-uri", uri)
+    assert "MLflow keeps no plain folders any more" in line
+
+
+def test_something_that_listens_but_is_no_mlflow_or_ray(softaug: Softaug, tmp_path: Path) -> None:
+    with servers.process([sys.executable, "-m", "http.server", "0"], tmp_path / "log"):
+        port = servers.free_port()
+    with servers.process(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], tmp_path / "log"
+    ) as server:
+        servers.wait_for(f"http://127.0.0.1:{port}", server, tmp_path / "log")
+        (line,) = refused(softaug, tmp_path / "runs", *SMOKE, "--tracking-uri", f"http://127.0.0.1:{port}")
+    assert "it answered 501" in line
+
+
+@pytest.mark.parametrize(
+    "option", [("--seeds", "0,0"), ("--seeds", "a"), ("--scale", "huge"), ("--gpus", "-1"), ("--seeds", "-1")]
+)
+def test_bad_options_are_refused(softaug: Softaug, tmp_path: Path, option: tuple[str, str]) -> None:
+    lines = refused(softaug, tmp_path / "runs", "launch", "quickstart", *option)
+    assert option[0] in "\n".join(lines)
+
+
+def test_more_than_any_node_has_is_refused(softaug: Softaug, tmp_path: Path) -> None:
+    sweep = tmp_path / "wide.yaml"
+    sweep.write_text(
+        CIFAR.replace("cifar100", "digits").replace("resnet18", "resnet8").replace("radius_px: 4", "radius_px: 1")
+    )
+    sweep.write_text(sweep.read_text() + "resources: {cpus: 1000}\n")
+    ran = softaug("launch", sweep, "--store", tmp_path / "runs")
+    assert ran.returncode == 2
+    assert "a trial needs 1000 CPUs and 0 GPUs, the largest node has" in ran.stderr
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_plan_in_json_is_counts_and_nothing_else(softaug: Softaug, tmp_path: Path) -> None:
+    ran = softaug("plan", "quickstart", "--json", "--store", tmp_path / "runs")
+    assert json.loads(ran.stdout) == {
+        "sweep": "quickstart", "scale": "laptop", "cells": 16, "trials": 48, "done": 0, "to_do": 48,
+    }  # fmt: skip
+    assert ran.stderr == ""
+    assert not (tmp_path / "runs").exists()
+
+
+def test_status_of_a_sweep_that_was_never_launched_is_all_pending(softaug: Softaug, tmp_path: Path) -> None:
+    ran = softaug("status", "quickstart", "--scale", "smoke", "--json", "--store", tmp_path / "runs")
+    status = json.loads(ran.stdout)
+    assert status["trials"] == {"finished": 0, "failed": 0, "diverged": 0, "running": 0, "pending": 12}
+    assert {cell["n"] for cell in status["cells"]} == {0}
+
+
+@pytest.mark.parametrize("command", ["report", "sync", "status"])
+def test_commands_on_an_empty_store_say_what_to_do(softaug: Softaug, tmp_path: Path, command: str) -> None:
+    (line,) = refused(softaug, tmp_path / "runs", command)
+    assert "no sweep was launched into the store" in line
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["sweeps"], ["plan", "quickstart"], ["status", "quickstart"]])
+def test_what_answers_at_once_imports_none_of_the_big_packages(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from sweeps.cli import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "big = {'torch', 'ray', 'mlflow', 'numpy', 'scipy', 'pandas', 'optuna', 'matplotlib', 'sklearn'}\n"
+        "sys.exit(repr(big & set(sys.modules)) if big & set(sys.modules) else 0)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,112 @@
+"""What a person opens, opened in Chromium: the report, and MLflow's pages of a cell and of a trial."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests import servers
+from tests.conftest import Softaug
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# MLflow's own page asks who is logged in; a server without users answers 404, and Chromium logs that.
+NO_USERS = "/ajax-api/2.0/mlflow/users/current"
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def report(mlflow: str, softaug: Softaug, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Launch the quickstart's smoke scale over HTTP and return the page of its report."""
+    folder = tmp_path_factory.mktemp("pages")
+    options = ("--scale", "smoke", "--store", folder / "runs", "--tracking-uri", mlflow)
+    launched = softaug("launch", "quickstart", *options)
+    assert launched.returncode == 0, launched.stdout + launched.stderr
+    assert "not in MLflow" not in launched.stdout
+    written = softaug("report", "quickstart", *options, "--out", folder / "report")
+    assert written.returncode == 0, written.stdout + written.stderr
+    return folder / "report" / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Return a page that fails the test at its end for anything that went wrong in it."""
+    opened = browser.new_page(viewport={"width": 1200, "height": 900})
+    wrong: list[str] = []
+    refused: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    opened.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    yield opened
+    opened.close()
+    assert [url for url in refused if not url.endswith(NO_USERS)] == []
+    assert [text for text in wrong if "404" not in text] == []
+    assert sum("404" in text for text in wrong) == len(refused)
+
+
+def runs(mlflow: str, kind: str) -> list[Run]:
+    client = MlflowClient(mlflow)
+    experiment = client.get_experiment_by_name("quickstart@smoke")
+    found: list[Run] = client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
+    return found
+
+
+def test_the_report_is_one_page_with_every_cell_and_no_request(report: Path, page: Page, mlflow: str) -> None:
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.goto(report.as_uri())
+    assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
+    for heading in ("quickstart@smoke", "Numbers", "Reliability", "Augmented images", "Every run"):
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    images = page.locator("img")
+    assert images.count() >= 8
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert page.evaluate("[...document.images].every(image => image.alt)")
+    for arm in ("standard crop", "hard Gaussian crop", "label smoothing", "soft target", "soft weight"):
+        expect(page.get_by_role("cell", name=arm, exact=True).first).to_be_visible()
+    links = {link.get_attribute("href") for link in page.locator("a[href^=http]").all()}
+    for run in runs(mlflow, "trial"):
+        assert f"{mlflow}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in links
+
+
+def test_the_report_fits_a_narrow_window(report: Path, browser: Browser) -> None:
+    narrow = browser.new_page(viewport={"width": 500, "height": 900})
+    narrow.goto(report.as_uri())
+    assert narrow.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    narrow.close()
+
+
+@pytest.mark.parametrize("kind", ["cell", "trial"])
+def test_mlflow_shows_charts_and_pictures_of_a(kind: str, report: Path, mlflow: str, page: Page) -> None:
+    assert report.exists()
+    run = runs(mlflow, kind)[0]
+    address = f"{mlflow}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    page.goto(f"{address}/model-metrics")
+    expect(page.get_by_role("heading", name=run.info.run_name)).to_be_visible(timeout=30_000)
+    expect(page.locator(".js-plotly-plot, .plotly").first).to_be_visible(timeout=30_000)
+    page.goto(f"{address}/artifacts/samples.png")
+    picture = page.get_by_role("main").locator("img, canvas").first
+    expect(picture).to_be_visible(timeout=30_000)

@@ -1,0 +1,123 @@
+"""Every `softaug` command of the README runs, in its order, on a copy in small; its make targets exist."""
+
+import os
+import pickle
+import re
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import servers
+from tests.conftest import SOFTAUG, Softaug
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for block in re.findall(r"^```\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+]
+# What makes a command small enough to run here; each must still be in the README as it stands on the left.
+IN_SMALL = {
+    "--scale laptop": "--scale smoke",
+    "--scale paper": "--scale smoke",
+    "--gpus 0.5": "--gpus 0",
+    "launch mine.yaml": "launch mine.yaml --seeds 0",
+    "--store /shared/runs": "--store shared --seeds 0",
+}
+SMOKE = re.compile(r"^softaug (plan|launch|status|report|figure|table) quickstart")
+
+
+def in_small(command: str, *, head: str, mlflow: str) -> str:
+    for written, small in {**IN_SMALL, "10.0.0.5:6379": head, "http://mlflow:5000": mlflow}.items():
+        command = command.replace(written, small)
+    return f"{command} --scale smoke" if SMOKE.match(command) else command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with what a reader of the README has: mine.yaml, and CIFAR-100 where `fetch` would put it."""
+    home = tmp_path_factory.mktemp("readme")
+    (own,) = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+    small = own.replace("train_images: 2000", "train_images: 100").replace("epochs: 20", "epochs: 1")
+    assert small != own
+    (home / "mine.yaml").write_text(small)
+    cifar = home / "data" / "cifar-100-python"
+    cifar.mkdir(parents=True)
+    for name in ("train", "test"):
+        content = {b"data": np.zeros((1, 3072), np.uint8), b"fine_labels": [0]}
+        (cifar / name).write_bytes(pickle.dumps(content))
+    return home
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a real Ray head with token authentication and yield its address."""
+    port = servers.free_port()
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    ray = str(Path(sys.executable).with_name("ray"))
+    short = tmp_path_factory.getbasetemp() / "r"  # Ray's sockets lie below it, and their paths may not be long
+    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
+    command += ["--object-store-memory=200000000", f"--temp-dir={short}", "--disable-usage-stats"]
+    log = tmp_path_factory.mktemp("ray") / "ray.log"
+    with servers.process(command, log) as head:
+        servers.wait_for_text("Ray runtime started", head, log)
+        yield f"127.0.0.1:{port}"
+    del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+def test_every_softaug_command_runs(softaug: Softaug, folder: Path, cluster: str, mlflow: str) -> None:
+    commands = [command for command in COMMANDS if command.startswith("softaug")]
+    assert len(commands) >= 15
+    for text in IN_SMALL:
+        assert text in README
+    for command in commands:
+        if command == "softaug ui":
+            continue
+        ran = softaug(*shlex.split(in_small(command, head=cluster, mlflow=mlflow))[1:], cwd=folder)
+        assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
+    assert (folder / "report" / "index.html").exists()
+    assert (folder / "shared" / "trials").exists()
+    assert not (folder / "shared" / "mlflow.db").exists(), "the cluster's runs went to the server"
+
+
+def test_softaug_ui_serves_mlflow(folder: Path, tmp_path: Path) -> None:
+    assert "softaug ui" in COMMANDS
+    port = servers.free_port()
+    command = [str(SOFTAUG), "ui", "--port", str(port), "--store", str(folder / "runs")]
+    with servers.process(command, tmp_path / "log") as ui:
+        servers.wait_for(f"http://127.0.0.1:{port}/health", ui, tmp_path / "log")
+    assert f"MLflow at http://127.0.0.1:{port}" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z-]+)", README))))
+def test_the_make_targets_exist(target: str) -> None:
+    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_inline_commands_exist(softaug: Softaug) -> None:
+    helped = softaug("--help").stdout
+    for name in set(re.findall(r"`(?:softaug )?([a-z]+)(?: [A-Za-z.-]+)*`", README)) & {
+        "schema",
+        "plan",
+        "report",
+        "table",
+    }:
+        assert f"  {name} " in helped
+
+
+def test_the_readme_links_to_what_is_there() -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
