@@ -21,7 +21,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from softaug import data
+from softaug.arrays import load
+from softaug.data import split
 from softaug.datasets import dataset
 from softaug.models.resnet import resnet8
 from softaug.recipe import Data
@@ -161,7 +162,7 @@ def train(config: dict[str, Any], train_set: Arrays, test_set: Arrays) -> None:
 
 def load_digits() -> tuple[Arrays, Arrays]:
     """Return the 300 training and 1,497 test images of the quickstart."""
-    splits = data.split(data.load("digits", None), Data(name="digits", train_images=300))
+    splits = split(load("digits", None), Data(name="digits", train_images=300))
     train_set, test_set = ((part.pixels[:, 0].numpy(), part.labels.numpy()) for part in (splits.train, splits.test))
     return train_set, test_set
 

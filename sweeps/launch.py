@@ -153,9 +153,7 @@ def _tracker(
         return Projection(settings.store, sweep, uri, is_running=is_running, upload_weights=settings.upload_weights)
 
     thread = TrackerThread(connect, warn=warn)
-    thread.start()
-    for key in sweep.trial_keys:
-        thread.changed(key, True)
+    thread.start_with(sweep.trial_keys)
     return thread
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sweeps.tracker import Projection
 
+START_AFTER_S = 15.0
 RUNNING_EVERY_S = 5.0
 LONGEST_WAIT_S = 30.0
 LAST_TRIES_S = 30.0
@@ -38,6 +39,11 @@ class TrackerThread(threading.Thread):
         with self.wake:
             self.due[key] = now if ended else min(self.due.get(key, now + RUNNING_EVERY_S), now + RUNNING_EVERY_S)
             self.wake.notify()
+
+    def start_with(self, keys: list[str]) -> None:
+        """Start, and project these trials once the launch is under way: MLflow takes seconds to import."""
+        self.due = dict.fromkeys(keys, time.monotonic() + START_AFTER_S)
+        self.start()
 
     def close(self, keys: list[str]) -> int:
         """Project all these trials once more and stop; return how many are not up to date in MLflow."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import ray
 from ray import tune
 
-from softaug import data
+from softaug.arrays import fingerprint, load
 from softaug.recipe import Recipe
 from sweeps.provenance import code
 from sweeps.resolved import ResolvedSweep
@@ -34,7 +34,7 @@ def train(
     warn: Callable[[str], None],
 ) -> None:
     """Run these recipes, `slots` at a time; `changed(trial key, ended)` is called whenever one moved on."""
-    arrays = {name: data.load(name, settings.data) for name in {recipe.data.name for recipe in to_do}}
+    arrays = {name: load(name, settings.data) for name in {recipe.data.name for recipe in to_do}}
     source = code()
     job = Job(
         store=str(settings.store.root),
@@ -44,7 +44,7 @@ def train(
         checkpoint_every_s=settings.checkpoint_every_s,
         git_commit=source.commit,
         git_dirty=source.dirty,
-        fingerprints={name: data.fingerprint(content) for name, content in arrays.items()},
+        fingerprints={name: fingerprint(content) for name, content in arrays.items()},
     )
     shared = {name: ray.put(content) for name, content in arrays.items()}
     trainable = tune.with_resources(

@@ -2,7 +2,8 @@
 
 A step runs whole epochs for about a second and reports where the trial stands; everything worth keeping goes to
 the ledger at once. Only a process that dies looks like a failure to Tune (`max_failures`), which then starts the
-trial again, from its checkpoint. Data comes read-only from Ray's object store, once per node.
+trial again, from its checkpoint. Data comes read-only from Ray's object store, once per node. The launch only names
+this class, so torch is imported by the process that trains.
 """
 
 import os
@@ -10,18 +11,20 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray import tune
 
-from softaug.data import Arrays, Splits, split
+from softaug.arrays import Arrays
 from softaug.recipe import Data, Recipe
 from trainables import launches
-from trainables.attempt import Place, RunningAttempt
 from trainables.ledger import Attempt, TrialFolder
 from trainables.store import open_store
+
+if TYPE_CHECKING:
+    from softaug.data import Splits
+    from trainables.attempt import RunningAttempt
 
 STEP_S = 1.0
 POLL_STOP_EVERY_S = 0.5
@@ -44,12 +47,14 @@ class Job:
 class Trial(tune.Trainable):
     """Trains the recipe in its config: {"trial_key": ..., "recipe": {...}}."""
 
-    attempt: RunningAttempt | None
+    attempt: "RunningAttempt | None"
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds the last two
         self, config: dict[str, Any], job: Job, data: dict[str, "ray.ObjectRef[Arrays]"]
     ) -> None:
         """Take what all trials share; `data` holds the arrays of every data set of the sweep by name."""
+        import torch
+
         torch.set_num_threads(job.cpus)
         self.job = job
         self.data = data
@@ -83,6 +88,10 @@ class Trial(tune.Trainable):
         self.attempt = self.loaded = None
 
     def _begin(self) -> None:
+        import torch
+
+        from trainables.attempt import Place, RunningAttempt
+
         self.begun = True
         self.stop_polled, self.stopping = 0.0, False
         if self.device.type == "cuda":
@@ -110,7 +119,9 @@ class Trial(tune.Trainable):
             git_dirty=self.job.git_dirty,
         )
 
-    def _splits(self, data: Data) -> Splits:
+    def _splits(self, data: Data) -> "Splits":
+        from softaug.data import split
+
         if self.loaded is None or self.loaded[0] != data:
             self.loaded = (data, split(ray.get(self.data[data.name]), data).to(self.device))
         return self.loaded[1]

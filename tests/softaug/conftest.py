@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from softaug.data import Arrays, load
+from softaug.arrays import Arrays, load
 from softaug.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from softaug import batches as batches_module
+from softaug.arrays import Arrays
 from softaug.augment import Normalisation, draw, normalise
 from softaug.batches import Batch, batches
 from softaug.crop import visibility
-from softaug.data import Arrays, split
+from softaug.data import split
 from softaug.datasets import dataset
 from softaug.recipe import Recipe
 from softaug.softening import soften

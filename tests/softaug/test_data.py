@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softaug import datasets
-from softaug.data import Arrays, Images, fingerprint, load, split, stratified_order
+from softaug.arrays import Arrays, fingerprint, load
+from softaug.data import Images, split, stratified_order
 from softaug.datasets import DamagedData, MissingData
 from softaug.recipe import Data
 

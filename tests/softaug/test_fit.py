@@ -6,9 +6,10 @@ import safetensors.torch
 import torch
 
 from softaug import fit as fit_module
+from softaug.arrays import Arrays
 from softaug.augment import Normalisation
 from softaug.batches import batches
-from softaug.data import Arrays, Splits, split
+from softaug.data import Splits, split
 from softaug.datasets import dataset
 from softaug.fit import Diverged, Epoch, State, fit
 from softaug.loss import weighted_losses

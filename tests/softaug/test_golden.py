@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from softaug.data import Arrays, load, split
+from softaug.arrays import Arrays, load
+from softaug.data import split
 from softaug.fit import fit
 from softaug.recipe import Recipe
 from softaug.versions import versions_in_use

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from softaug import data
+from softaug import arrays, data
 from softaug.fit import Diverged
 from softaug.recipe import Recipe
 from trainables import attempt as attempts
@@ -31,7 +31,7 @@ RECIPE = Recipe.model_validate(
 @pytest.fixture(scope="module")
 def splits() -> data.Splits:
     torch.set_num_threads(1)
-    return data.split(data.load("digits", None), RECIPE.data)
+    return data.split(arrays.load("digits", None), RECIPE.data)
 
 
 def begin(store: Store, recipe: Recipe = RECIPE) -> AttemptFolder:
