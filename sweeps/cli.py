@@ -302,7 +302,7 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def _reachable(store: Path, tracking_uri: str | None) -> tuple[Store, str]:
+def _reachable(store: str, tracking_uri: str | None) -> tuple[Store, str]:
     opened = open_store(store)
     uri = tracking_uri_of(opened, tracking_uri)
     problems = unreachable_tracking(uri)

@@ -35,16 +35,24 @@ QUIET = {
 def cluster(address: str) -> Iterator[None]:
     """Start Ray here (address "local") or join the cluster at host:port; leave it as it was found."""
     os.environ.update(QUIET)
-    if address != "local":
-        import ray
+    with _local() if address == "local" else _joined(address):
+        yield
 
-        _silence()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
+
+@contextmanager
+def _joined(address: str) -> Iterator[None]:
+    import ray
+
+    _silence()
+    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _local() -> Iterator[None]:
     # A token of this launch's own: nobody else on the machine can join, and Ray writes none into the home folder.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -9,7 +9,7 @@ from trainables.store import Store
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A name from `softaug sweeps`, or a file's path.")]
 SweepsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Default: all launched.")]
-StoreOption = Annotated[Path, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
+StoreOption = Annotated[str, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
 TrackingOption = Annotated[
     str | None,
     typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Default: sqlite, in <store>/mlflow.db."),
@@ -20,7 +20,7 @@ DataOption = Annotated[Path | None, typer.Option("--data", envvar="SOFTAUG_DATA"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 
-STORE = Path("runs")
+STORE = "runs"
 OUT = Path("report")
 
 

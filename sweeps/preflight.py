@@ -33,12 +33,11 @@ class Refused(Exception):
 
 def check(sweep: ResolvedSweep, *, store: Store, data: Path | None, tracking_uri: str | None, address: str) -> None:
     """Check data, store, tracking URI (None: not wanted) and Ray address. Raises Refused with every problem."""
-    problems = [
-        *missing_data(sweep, data),
-        *unwritable(store.root, "store", "--store"),
-        *(unreachable_tracking(tracking_uri) if tracking_uri is not None else []),
-        *(unreachable_ray(address) if address != "local" else []),
-    ]
+    problems = [*missing_data(sweep, data), *unwritable(store.root, "store", "--store")]
+    if tracking_uri is not None and str(store.root) not in tracking_uri:  # beside the store it stands or falls with it
+        problems += unreachable_tracking(tracking_uri)
+    if address != "local":
+        problems += unreachable_ray(address)
     if problems:
         raise Refused(problems)
 

@@ -14,6 +14,8 @@ def broken_references(sweep: Node) -> Iterator[Problem]:
     yield from _axes(sweep)
     yield from _figure(sweep)
     yield from _scales(sweep)
+    if sweep.has("figure") and not any((*_arms(sweep), *_figure(sweep))):
+        yield from _undrawn(sweep)
 
 
 def _arms(sweep: Node) -> Iterator[Problem]:
@@ -56,12 +58,16 @@ def _figure(sweep: Node) -> Iterator[Problem]:
         else:
             over = [name for name, _ in _texts(arms[name].at("over").items)]
             yield from _unknown([axis], f"axis of the arm {name}", over)
-    for name, arm in arms.items() if sweep.has("figure") else ():
-        shown = (figure.at("x").value, figure.at("lines").at(name).value)
-        for over_axis, node in _texts(arm.at("over").items):
-            if over_axis in sweep.at("axes").entries and over_axis not in shown:
-                hint = f"add {{{name}: {over_axis}}} to figure.lines"
-                yield node.problem(f"the figure shows no {over_axis} of {name}", hint)
+
+
+def _undrawn(sweep: Node) -> Iterator[Problem]:
+    """Yield the axes that arms run over and the figure does not show."""
+    figure = sweep.at("figure")
+    for arm in sweep.at("arms").items:
+        name = str(arm.at("name").value)
+        for axis, node in _texts(arm.at("over").items):
+            if axis not in (figure.at("x").value, figure.at("lines").at(name).value):
+                yield node.problem(f"the figure shows no {axis} of {name}", f"add {{{name}: {axis}}} to figure.lines")
 
 
 def _scales(sweep: Node) -> Iterator[Problem]:

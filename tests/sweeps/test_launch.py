@@ -152,8 +152,10 @@ def test_a_killed_launch_goes_on_where_it_was_and_ends_with_the_same_cells(
     children = psutil.Process(launch.pid).children(recursive=True)
     launch.kill()
     launch.communicate()
-    assert children
-    assert psutil.wait_procs(children, timeout=60)[1] == [], "no process of a killed launch lives on"
+    _, alive = psutil.wait_procs(children, timeout=10)
+    # Ray's two agents find out after a minute; whatever trains or holds memory must be gone at once.
+    assert {child.name() for child in alive} <= {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
+    assert len(children) > len(alive)
     ended = {path: path.read_bytes() for path in files(store, "end.json")}
     assert 1 <= len(ended) < 6
     relaunched = softaug("launch", sweep, "--store", store)
