@@ -1,15 +1,15 @@
 """Real servers for tests, on free ports of this machine, ended by their own process group."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 START_S = 90.0
 
@@ -23,21 +23,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], log: Path, *, env: dict[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command in a process group of its own, its output in a file, and end the group after."""
+def process(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command, its output in a file, and kill it with all that it started after."""
     with log.open("wb") as output:
-        running = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **(env or {})}
-        )
+        running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             yield running
         finally:
-            os.killpg(running.pid, signal.SIGTERM)
-            try:
-                running.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(running.pid, signal.SIGKILL)
-                running.wait()
+            tree = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+            for each in tree:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            running.wait()
+            psutil.wait_procs(tree, timeout=20)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ FLAGS = [
     "--disable-sync",
 ]
 # MLflow's own page asks who is logged in; a server without users answers 404, and Chromium logs that.
+RESIZED = "ResizeObserver loop completed with undelivered notifications"  # Chromium on MLflow's charts; harmless
 NO_USERS = "/ajax-api/2.0/mlflow/users/current"
 
 
@@ -63,7 +64,7 @@ def page(browser: Browser) -> Iterator[Page]:
     yield opened
     opened.close()
     assert [url for url in refused if not url.endswith(NO_USERS)] == []
-    assert [text for text in wrong if "404" not in text] == []
+    assert [text for text in wrong if "404" not in text and RESIZED not in text] == []
     assert sum("404" in text for text in wrong) == len(refused)
 
 
@@ -80,13 +81,13 @@ def test_the_report_is_one_page_with_every_cell_and_no_request(report: Path, pag
     page.goto(report.as_uri())
     assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
     for heading in ("quickstart@smoke", "Numbers", "Reliability", "Augmented images", "Every run"):
-        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
     images = page.locator("img")
     assert images.count() >= 8
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert page.evaluate("[...document.images].every(image => image.alt)")
     for arm in ("standard crop", "hard Gaussian crop", "label smoothing", "soft target", "soft weight"):
-        expect(page.get_by_role("cell", name=arm, exact=True).first).to_be_visible()
+        expect(page.get_by_role("rowheader", name=arm, exact=True).first).to_be_visible()
     links = {link.get_attribute("href") for link in page.locator("a[href^=http]").all()}
     for run in runs(mlflow, "trial"):
         assert f"{mlflow}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in links
