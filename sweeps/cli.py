@@ -83,18 +83,9 @@ def plan(
         counts = {"cells": len(resolved.cells), "trials": trials, "done": done, "to_do": trials - done}
         _print_json({"sweep": resolved.name, "scale": resolved.scale, **counts})
         return
-    _say(f"{resolved.name} at scale {resolved.scale}: {resolved.question}")
-    _say(f"expected: {resolved.expect}")
-    if resolved.cost:
-        _say(f"cost: {resolved.cost}")
-    table = Table(box=None, pad_edge=False)
-    for column in ("cell", "seeds", "done"):
-        table.add_column(column)
-    for cell in resolved.cells:
-        ended = sum(now.trials[key].end is not None for key in cell.trials.values())
-        table.add_row(cell.title, ", ".join(map(str, cell.trials)), f"{ended}/{len(cell.trials)}")
-    console.print(table)
-    _say(f"{len(resolved.cells)} cells, {trials} trials: {done} done, {trials - done} to do")
+    from sweeps.live import print_plan
+
+    print_plan(console, now)
 
 
 @app.command()
@@ -154,20 +145,15 @@ def status(
     from sweeps.live import print_outcome, progress_line
 
     opened = open_store(store)
-    if sweep is not None:
-        now = survey(opened, launched(opened, sweep, scale))
-        if as_json:
-            _print_json(status_json(now))
-            return
-        _say(f"{now.sweep.experiment}: {progress_line(now, 1)}")
-        print_outcome(console, now)
-        return
-    surveys = [survey(opened, each) for each in all_launched(opened)]
+    wanted = all_launched(opened) if sweep is None else [launched(opened, sweep, scale)]
+    surveys = [survey(opened, each) for each in wanted]
     if as_json:
-        _print_json([status_json(now) for now in surveys])
+        _print_json([status_json(now) for now in surveys] if sweep is None else status_json(surveys[0]))
         return
     for now in surveys:
         _say(f"{now.sweep.experiment}: {progress_line(now, 1)}")
+    if sweep is not None:
+        print_outcome(console, surveys[0])
 
 
 @app.command()

@@ -118,6 +118,24 @@ def cells_table(now: Survey, rows: int | None = None) -> Table:
     return table
 
 
+def print_plan(console: Console, now: Survey) -> None:
+    """Print what a sweep asks and expects, its cells, and what is done and to do."""
+    sweep = now.sweep
+    lines = [f"{sweep.name} at scale {sweep.scale}: {sweep.question}"]
+    lines += [f"{name}: {text}" for name, text in (("expected", sweep.expect), ("cost", sweep.cost)) if text]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for column in ("cell", "seeds", "done"):
+        table.add_column(column)
+    for cell in sweep.cells:
+        ended = sum(now.trials[key].end is not None for key in cell.trials.values())
+        table.add_row(cell.title, ", ".join(map(str, cell.trials)), f"{ended}/{len(cell.trials)}")
+    console.print(table)
+    to_do = len(now.trials) - now.ended
+    console.print(Text(f"{len(sweep.cells)} cells, {len(now.trials)} trials: {now.ended} done, {to_do} to do"))
+
+
 def print_outcome(console: Console, now: Survey) -> None:
     """Print how the sweep stands, cell by cell, and why trials failed."""
     console.print(cells_table(now))
