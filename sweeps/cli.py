@@ -23,6 +23,7 @@ from sweeps.options import (
     OUT,
     STORE,
     DataOption,
+    FormatOption,
     JsonOption,
     OutOption,
     ScaleOption,
@@ -169,7 +170,6 @@ def report(
     wanted = chosen(opened, sweep, scale)
     for each in wanted:
         _sync(opened, each, uri)
-
     from analysis.report import write_report
 
     page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=ui_url(uri))
@@ -190,7 +190,6 @@ def figure(
     if wanted.figure is None:
         raise Refused([f"sweep {wanted.name}: its file declares no figure; add `figure:` and launch it again"])
     _sync(opened, wanted, uri)
-
     from analysis import figures
 
     for path in figures.figure(wanted, tracking_uri=uri, out=out.absolute()):
@@ -203,15 +202,12 @@ def table(
     scale: ScaleOption = None,
     store: StoreOption = STORE,
     tracking_uri: TrackingOption = None,
-    form: Annotated[Literal["markdown", "latex", "csv"], typer.Option("--format", help="Markdown, LaTeX or CSV.")] = (
-        "markdown"
-    ),
+    form: FormatOption = "markdown",
 ) -> None:
     """Print a sweep's table."""
     opened, uri = _reachable(store, tracking_uri)
     wanted = launched(opened, sweep, scale)
     _sync(opened, wanted, uri)
-
     from analysis import tables
 
     typer.echo(tables.table(wanted, tracking_uri=uri, form=form))

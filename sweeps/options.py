@@ -1,7 +1,7 @@
 """Options that several commands take, and what follows from them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ ScaleOption = Annotated[str | None, typer.Option("--scale", help="paper, laptop 
 SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="In place of the file's seeds.")]
 DataOption = Annotated[Path | None, typer.Option("--data", envvar="SOFTAUG_DATA", help="Folder with the data sets.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+FormatOption = Annotated[Literal["markdown", "latex", "csv"], typer.Option("--format", help="Of the table.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 
 STORE = "runs"
