@@ -55,8 +55,10 @@ class LiveView:
     def _table(self) -> RenderableType:
         now = self.surveyor.survey()
         rows = self.console.height - LINES_AROUND_TABLE
-        bar = ProgressBar(total=max(len(now.trials), 1), completed=now.ended, width=40)
-        return Group(bar, Text(progress_line(now, self.slots)), cells_table(now, rows))
+        progress = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=max(len(now.trials), 1), completed=now.ended, width=30)
+        progress.add_row(bar, Text(progress_line(now, self.slots)))
+        return Group(progress, cells_table(now, rows))
 
     def _print_lines(self) -> None:
         told: set[str] = set()
