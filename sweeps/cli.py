@@ -42,7 +42,7 @@ from sweeps.problems import Problems
 from sweeps.resolved import ResolvedSweep
 from sweeps.survey import status_json, survey
 from trainables.launches import AlreadyRunning
-from trainables.store import Store, StoreRefused, open_store
+from trainables.store import StoreRefused, open_store
 
 app = typer.Typer(
     name="softaug",
@@ -166,10 +166,7 @@ def report(
     out: OutOption = OUT,
 ) -> None:
     """Write a page with the tables and figures of sweeps, every number with n and its error."""
-    opened, uri = _reachable(store, tracking_uri)
-    wanted = chosen(opened, sweep, scale)
-    for each in wanted:
-        _sync(opened, each, uri)
+    wanted, uri = _synced(sweep, scale, store, tracking_uri)
     from analysis.report import write_report
 
     page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=ui_url(uri))
@@ -185,11 +182,9 @@ def figure(
     out: OutOption = OUT,
 ) -> None:
     """Draw a sweep's figure: SVG, PDF, PNG, and its numbers as CSV."""
-    opened, uri = _reachable(store, tracking_uri)
-    wanted = launched(opened, sweep, scale)
+    (wanted,), uri = _synced([sweep], scale, store, tracking_uri)
     if wanted.figure is None:
         raise Refused([f"sweep {wanted.name}: its file declares no figure; add `figure:` and launch it again"])
-    _sync(opened, wanted, uri)
     from analysis import figures
 
     for path in figures.figure(wanted, tracking_uri=uri, out=out.absolute()):
@@ -205,9 +200,7 @@ def table(
     form: FormatOption = "markdown",
 ) -> None:
     """Print a sweep's table."""
-    opened, uri = _reachable(store, tracking_uri)
-    wanted = launched(opened, sweep, scale)
-    _sync(opened, wanted, uri)
+    (wanted,), uri = _synced([sweep], scale, store, tracking_uri)
     from analysis import tables
 
     typer.echo(tables.table(wanted, tracking_uri=uri, form=form))
@@ -222,9 +215,8 @@ def sync(
     upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
 ) -> None:
     """Bring MLflow level with the results; an empty MLflow is filled again."""
-    opened, uri = _reachable(store, tracking_uri)
-    for each in chosen(opened, sweep, scale):
-        _sync(opened, each, uri, upload_weights=upload_weights)
+    wanted, uri = _synced(sweep, scale, store, tracking_uri, upload_weights=upload_weights)
+    for each in wanted:
         _say(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {without_password(uri)}")
 
 
@@ -284,17 +276,19 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def _reachable(store: str, tracking_uri: str | None) -> tuple[Store, str]:
+def _synced(
+    names: list[str] | None, scale: str | None, store: str, tracking_uri: str | None, *, upload_weights: bool = False
+) -> tuple[list[ResolvedSweep], str]:
+    """Bring MLflow level with the sweeps chosen; return them and its URI."""
     opened = open_store(store)
     uri = tracking_uri_of(opened, tracking_uri)
+    wanted = chosen(opened, names, scale)
     problems = unreachable_tracking(uri)
     if problems:
         raise Refused(problems)
-    return opened, uri
-
-
-def _sync(store: Store, sweep: ResolvedSweep, uri: str, *, upload_weights: bool = False) -> None:
     from sweeps import tracker
 
     tracker.be_brief()
-    tracker.sync(store, sweep, uri, upload_weights=upload_weights)
+    for sweep in wanted:
+        tracker.sync(opened, sweep, uri, upload_weights=upload_weights)
+    return wanted, uri

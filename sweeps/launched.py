@@ -8,7 +8,7 @@ from trainables.store import Store
 
 def save(store: Store, sweep: ResolvedSweep) -> None:
     """Keep a sweep as it is launched."""
-    store.write(f"sweeps/{sweep.experiment}.json", sweep.model_dump_json(indent=1).encode())
+    store.write(_path(sweep), sweep.model_dump_json(indent=1).encode())
 
 
 def saved(store: Store) -> list[ResolvedSweep]:
@@ -36,7 +36,15 @@ def launched(store: Store, sweep: str, scale: str | None) -> ResolvedSweep:
 
 
 def chosen(store: Store, names: list[str] | None, scale: str | None) -> list[ResolvedSweep]:
-    """Return the sweeps of these names, or all that were launched (at a scale). Raises Refused if there are none."""
-    if names:
-        return [launched(store, name, scale) for name in names]
-    return [sweep for sweep in all_launched(store) if scale in (None, sweep.scale)]
+    """Return the sweeps of these names, or all, that were launched (at a scale). Raises Refused if one was not."""
+    if not names:
+        return [sweep for sweep in all_launched(store) if scale in (None, sweep.scale)]
+    wanted = [launched(store, name, scale) for name in names]
+    missing = [sweep for sweep in wanted if not store.exists(_path(sweep))]
+    if missing:
+        raise Refused([f"{each.experiment} was never launched into the store {store.root}" for each in missing])
+    return wanted
+
+
+def _path(sweep: ResolvedSweep) -> str:
+    return f"sweeps/{sweep.experiment}.json"

@@ -1,6 +1,7 @@
 """The view of a running launch: a table that renews itself in a terminal, plain lines anywhere else."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from sweeps.survey import Survey, Surveyor, time_left_s
 from trainables.store import Store
 
 RENEW_EVERY_S = 1.0
+SAY_EVERY_S = 60.0
 LINES_AROUND_TABLE = 6
 
 
@@ -62,13 +64,13 @@ class LiveView:
 
     def _print_lines(self) -> None:
         told: set[str] = set()
-        ended = -1
+        ended, said = -1, 0.0
         while True:
             last = self.over.is_set()
             now = self.surveyor.survey()
-            if now.ended != ended:
+            if now.ended != ended or time.monotonic() - said > SAY_EVERY_S:
                 self.say(progress_line(now, self.slots))
-                ended = now.ended
+                ended, said = now.ended, time.monotonic()
             for cell in now.sweep.cells:
                 if cell.cell_key not in told and all(now.trials[key].end for key in cell.trials.values()):
                     told.add(cell.cell_key)

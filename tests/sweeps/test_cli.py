@@ -164,6 +164,12 @@ def test_commands_on_an_empty_store_say_what_to_do(softaug: Softaug, tmp_path: P
     assert "no sweep was launched into the store" in line
 
 
+@pytest.mark.parametrize("command", ["report", "figure", "table", "sync"])
+def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug, tmp_path: Path, command: str) -> None:
+    (line,) = refused(softaug, tmp_path / "runs", command, "quickstart")
+    assert "quickstart@laptop was never launched into the store" in line
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["sweeps"], ["plan", "quickstart"], ["status", "quickstart"]])
 def test_what_answers_at_once_imports_none_of_the_big_packages(arguments: list[str], tmp_path: Path) -> None:
     code = (
