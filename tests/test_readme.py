@@ -77,6 +77,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.timeout(900)  # a dozen launches' worth of processes
 def test_every_softaug_command_runs(softaug: Softaug, folder: Path, cluster: str, mlflow: str) -> None:
     commands = [command for command in COMMANDS if command.startswith("softaug")]
     assert len(commands) >= 15
