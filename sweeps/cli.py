@@ -286,9 +286,14 @@ def _synced(
     problems = unreachable_tracking(uri)
     if problems:
         raise Refused(problems)
+    from mlflow.exceptions import MlflowException
+
     from sweeps import tracker
 
     tracker.be_brief()
-    for sweep in wanted:
-        tracker.sync(opened, sweep, uri, upload_weights=upload_weights)
+    try:
+        for sweep in wanted:
+            tracker.sync(opened, sweep, uri, upload_weights=upload_weights)
+    except MlflowException as error:
+        raise Refused([f"MLflow at {without_password(uri)}: {str(error).splitlines()[0]}; try again"]) from error
     return wanted, uri

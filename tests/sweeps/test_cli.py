@@ -7,9 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
+from sweeps import cli, launched, tracker
+from sweeps.preflight import Refused
 from tests import servers
 from tests.conftest import Softaug
+from tests.sweeps import ledgers
+from trainables.store import open_store
 
 SMOKE = ("launch", "quickstart", "--scale", "smoke")
 CIFAR = """
@@ -168,6 +173,16 @@ def test_commands_on_an_empty_store_say_what_to_do(softaug: Softaug, tmp_path: P
 def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug, tmp_path: Path, command: str) -> None:
     (line,) = refused(softaug, tmp_path / "runs", command, "quickstart")
     assert "quickstart@laptop was never launched into the store" in line
+
+
+def test_an_mlflow_that_fails_half_way_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise MlflowException("API request failed\nwith a long story")
+
+    launched.save(open_store(tmp_path), ledgers.small_sweep())
+    monkeypatch.setattr(tracker, "sync", fail)
+    with pytest.raises(Refused, match=r"^MLflow at sqlite:.*: API request failed; try again$"):
+        cli._synced(None, None, str(tmp_path), None)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sweeps"], ["plan", "quickstart"], ["status", "quickstart"]])
