@@ -186,12 +186,13 @@ class Recipe(Part):
     @cached_property
     def key(self) -> str:
         """Identity of the run: 64 hexadecimal digits."""
-        return _digest(self, canonical(self))
+        return identity_key(identity(self))
 
     @cached_property
     def cell_key(self) -> str:
         """Identity of the run without its seed: 64 hexadecimal digits."""
-        return _digest(self, {name: value for name, value in canonical(self).items() if name != "seed"})
+        whole = identity(self)
+        return identity_key({**whole, "recipe": {n: value for n, value in whole["recipe"].items() if n != "seed"}})
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
@@ -219,7 +220,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _digest(recipe: Recipe, values: dict[str, Any]) -> str:
-    identity = {"recipe": values, "versions": versions_in_use(recipe)}
+def identity(recipe: Recipe) -> dict[str, Any]:
+    """Return what the key is the digest of: the canonical recipe and the versions of the factors it uses."""
+    return {"recipe": canonical(recipe), "versions": versions_in_use(recipe)}
+
+
+def identity_key(identity: Mapping[str, Any]) -> str:
+    """Return the key of an identity, also of one that was written by an earlier version of softaug."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

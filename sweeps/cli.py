@@ -103,6 +103,7 @@ def launch(
     retry_failed: Annotated[bool, typer.Option(help="Run failed and diverged trials again.")] = False,
     offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between a trial's checkpoints.")] = 60.0,
+    silent_after: Annotated[float, typer.Option(min=1, help="Seconds of silence after which a trial hangs.")] = 600.0,
     upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
 ) -> None:
     """Run what the results lack of a sweep; run it again after a crash or with more seeds."""
@@ -120,6 +121,7 @@ def launch(
         max_concurrent=max_concurrent,
         retry_failed=retry_failed,
         checkpoint_every_s=checkpoint_every,
+        silent_after_s=silent_after,
         upload_weights=upload_weights,
     )
     with live_view(console, opened, resolved) as view:
@@ -127,11 +129,17 @@ def launch(
     print_outcome(console, outcome.survey)
     if outcome.missing_in_mlflow:
         _say(f"{outcome.missing_in_mlflow} trials not in MLflow: run softaug sync")
+    if outcome.trouble:
+        _say(outcome.trouble)
+        raise typer.Exit(1)
     if outcome.interrupted:
         _say("interrupted; launch again to go on")
         raise typer.Exit(130)
     if outcome.survey.count("failed") or outcome.survey.count("diverged"):
         _say("some trials failed; try them again with --retry-failed")
+        raise typer.Exit(1)
+    if outcome.survey.count("damaged"):
+        _say("some trials were left alone because of damaged files; see `softaug doctor`")
         raise typer.Exit(1)
 
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Protocol
 from softaug.recipe import Recipe
 from sweeps import preflight
 from sweeps.launched import save
+from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
 from sweeps.survey import Survey, survey
 from sweeps.tracker_thread import TrackerThread
 from trainables import launches
 from trainables.ledger import TrialFolder
+from trainables.sealed import Damaged
 from trainables.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Settings:
     max_concurrent: int | None = None
     retry_failed: bool = False
     checkpoint_every_s: float = 60.0
+    silent_after_s: float = 600.0
     upload_weights: bool = False
 
 
@@ -54,11 +57,15 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a launch ended. `missing_in_mlflow`: trials that `softaug sync` has yet to bring there."""
+    """How a launch ended. `missing_in_mlflow`: trials that `softaug sync` has yet to bring there.
+
+    `trouble`: why it could not go on to the end, None if it could.
+    """
 
     survey: Survey
     interrupted: bool
     missing_in_mlflow: int
+    trouble: str | None
 
 
 def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
@@ -70,28 +77,41 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
     preflight.check(
         sweep, store=store, data=settings.data, tracking_uri=settings.tracking_uri, address=settings.address
     )
-    launches.check_free(store, sweep.experiment)
     store.probe()
-    to_do = _to_do(sweep, settings)
     with ExitStack() as stack:
+        owned = stack.enter_context(_owned(store, sweep, view.say))
+        to_do = _to_do(sweep, settings, view.say)
         slots = 0
         if to_do:
             from sweeps import cluster
 
             view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do; starting Ray")
             stack.enter_context(cluster.cluster(settings.address))
+            stack.enter_context(_stop_on_signals(store, owned, view.say))  # again: Ray has its own handler of SIGTERM
             slots = min(cluster.slots(sweep.resources), settings.max_concurrent or len(to_do), len(to_do))
-        owned = stack.enter_context(_owned(store, sweep, view.say))
         _prepare(store, sweep, to_do)
-        missing = _run(sweep, to_do, settings, owned, slots, view)
-        return Outcome(survey(store, sweep), launches.stop_requested(store, owned.id), missing)
+        missing, trouble = _run(sweep, to_do, settings, owned, slots, view)
+        return Outcome(survey(store, sweep), launches.stop_requested(store, owned.id), missing, trouble)
 
 
-def _to_do(sweep: ResolvedSweep, settings: Settings) -> list[Recipe]:
-    """Return the recipes whose trial has not ended, and those that failed if asked to try them again."""
+def _to_do(sweep: ResolvedSweep, settings: Settings, say: Callable[[str], None]) -> list[Recipe]:
+    """Return the recipes whose trial has not ended, and those that failed if asked to try them again.
+
+    A trial whose recipe or end is damaged is told and left alone.
+    """
     retried = ("failed", "diverged") if settings.retry_failed else ()
-    ends = ((recipe, TrialFolder(settings.store, recipe.key).end()) for recipe in sweep.recipes())
-    return [recipe for recipe, end in ends if end is None or end.state in retried]
+    to_do = []
+    for recipe in sweep.recipes():
+        trial = TrialFolder(settings.store, recipe.key)
+        try:
+            trial.check()
+            end = trial.end()
+        except Damaged as damaged:
+            say(f"trial {recipe.key[:12]} is left alone: {damaged}; `softaug doctor --fix` sets that file aside")
+            continue
+        if end is None or end.state in retried:
+            to_do.append(recipe)
+    return to_do
 
 
 def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe]) -> None:
@@ -104,21 +124,22 @@ def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe]) -> None:
 
 def _run(
     sweep: ResolvedSweep, to_do: list[Recipe], settings: Settings, owned: launches.Launch, slots: int, view: View
-) -> int:
-    """Train what is to do while the tracker follows; return how many trials are not in MLflow."""
+) -> tuple[int, str | None]:
+    """Train what is to do while the tracker follows; return how many trials are not in MLflow, and any trouble."""
     training = threading.Event()
     training.set()
+    trouble = None
     tracker = _tracker(sweep, settings, owned, training, view.say)
     try:
         if to_do:
             from sweeps.train import train
 
             view.watch(slots)
-            train(sweep, to_do, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
+            trouble = train(sweep, to_do, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
     finally:
         training.clear()
         missing = tracker.close(sweep.trial_keys)
-    return missing
+    return missing, trouble
 
 
 class _Offline:
@@ -159,29 +180,40 @@ def _tracker(
 
 @contextmanager
 def _owned(store: Store, sweep: ResolvedSweep, say: Callable[[str], None]) -> Iterator[launches.Launch]:
-    """Be the sweep's launch: beat, stop on signals, and say so when it is over."""
+    """Be the sweep's launch: beat, stop on signals, and say so when it is over. One that is refused leaves nothing."""
     owned = launches.acquire(store, sweep.experiment)
     over = threading.Event()
     heart = threading.Thread(target=_beat, args=(store, owned, over, say), name="heartbeat", daemon=True)
     heart.start()
+    refused = False
     try:
         with _stop_on_signals(store, owned, say):
             yield owned
+    except Refused:
+        refused = True
+        raise
     finally:
         over.set()
         heart.join()
-        launches.beat(store, owned, ended=True)
+        try:
+            launches.withdraw(store, owned) if refused else launches.beat(store, owned, ended=True)
+        except OSError as error:
+            say(store.explain(error))
 
 
 def _beat(store: Store, owned: launches.Launch, over: threading.Event, say: Callable[[str], None]) -> None:
+    failing = False
     while not over.wait(launches.BEAT_EVERY_S):
         try:
             launches.beat(store, owned)
-            newest = launches.launches(store, owned.sweep)[-1]
+            newest = launches.newest(store, owned.sweep)
         except OSError as error:
-            say(f"the store {store.root} does not answer: {error.strerror or error}")
+            if not failing:
+                say(store.explain(error))
+            failing = True
             continue
-        if newest.id != owned.id:
+        failing = False
+        if newest is not None and newest.id != owned.id:
             say(f"{newest.user} on {newest.host} took this launch over, having found it dead; stopping")
             launches.request_stop(store, owned.id)
             return
@@ -194,7 +226,10 @@ def _stop_on_signals(store: Store, owned: launches.Launch, say: Callable[[str], 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if launches.stop_requested(store, owned.id):
             os._exit(130)
-        launches.request_stop(store, owned.id)
+        try:
+            launches.request_stop(store, owned.id)
+        except OSError as error:
+            say(store.explain(error))
         say("stopping: trials keep their last epoch; once more ends them at once")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

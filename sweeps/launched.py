@@ -1,28 +1,57 @@
 """The sweeps that were launched into a store, as last launched: what status, report and sync work on."""
 
+from collections.abc import Iterator
+
 from sweeps.expand import load
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
+from trainables.sealed import Damaged
 from trainables.store import Store
 
 
 def save(store: Store, sweep: ResolvedSweep) -> None:
-    """Keep a sweep as it is launched."""
-    store.write(_path(sweep), sweep.model_dump_json(indent=1).encode())
+    """Keep a sweep as it is launched; a damaged file in its place is set aside."""
+    path = _path(sweep)
+    try:
+        ResolvedSweep.read(store, path)
+    except FileNotFoundError:
+        pass
+    except Damaged:
+        store.set_aside(path)
+    store.write(path, sweep.sealed(path, indent=1))
 
 
 def saved(store: Store) -> list[ResolvedSweep]:
-    """Return all sweeps of a store."""
-    names = [name for name in store.names("sweeps") if name.endswith(".json")]
-    return [ResolvedSweep.model_validate_json(store.read(f"sweeps/{name}")) for name in names]
+    """Return all sweeps of a store whose file is intact."""
+    return [sweep for sweep in _read(store) if isinstance(sweep, ResolvedSweep)]
+
+
+def damaged(store: Store) -> list[Damaged]:
+    """Return what is wrong with the sweeps' files."""
+    return [problem for problem in _read(store) if isinstance(problem, Damaged)]
+
+
+def _read(store: Store) -> Iterator[ResolvedSweep | Damaged]:
+    for name in store.names("sweeps"):
+        if name.endswith(".json"):
+            try:
+                yield ResolvedSweep.read(store, f"sweeps/{name}")
+            except Damaged as problem:
+                yield problem
 
 
 def all_launched(store: Store) -> list[ResolvedSweep]:
-    """Return all sweeps of a store. Raises Refused if there are none."""
+    """Return all sweeps of a store whose file is intact. Raises Refused if there are none."""
     found = saved(store)
     if not found:
-        raise Refused([f"no sweep was launched into the store {store.root} yet; see `softaug launch --help`"])
+        nothing = f"no sweep was launched into the store {store.root} yet; see `softaug launch --help`"
+        raise Refused([told(problem) for problem in damaged(store)] or [nothing])
     return found
+
+
+def told(problem: Damaged) -> str:
+    """Return what is wrong with a sweep's file, and the way out."""
+    return f"{problem}; launch that sweep again to have it written anew"
 
 
 def launched(store: Store, sweep: str, scale: str | None) -> ResolvedSweep:
@@ -40,9 +69,11 @@ def chosen(store: Store, names: list[str] | None, scale: str | None) -> list[Res
     if not names:
         return [sweep for sweep in all_launched(store) if scale in (None, sweep.scale)]
     wanted = [launched(store, name, scale) for name in names]
-    missing = [sweep for sweep in wanted if not store.exists(_path(sweep))]
+    known = {sweep.experiment for sweep in saved(store)}
+    missing = [sweep.experiment for sweep in wanted if sweep.experiment not in known]
     if missing:
-        raise Refused([f"{each.experiment} was never launched into the store {store.root}" for each in missing])
+        never = [f"{name} was never launched into the store {store.root}" for name in missing]
+        raise Refused([told(problem) for problem in damaged(store)] or never)
     return wanted
 
 

@@ -93,7 +93,7 @@ def live_view(console: Console, store: Store, sweep: ResolvedSweep) -> Iterator[
 def progress_line(now: Survey, slots: int) -> str:
     """Return how many trials are done, running and to do, and the time left."""
     parts = [f"{now.count('finished')} of {len(now.trials)} trials done"]
-    parts += [f"{now.count(state)} {state}" for state in ("failed", "diverged") if now.count(state)]
+    parts += [f"{now.count(state)} {state}" for state in ("failed", "diverged", "damaged") if now.count(state)]
     parts += [f"{now.count('running')} running", f"{now.count('pending')} to do"]
     left = time_left_s(now, slots)
     if left is not None and now.ended < len(now.trials):
@@ -143,9 +143,13 @@ def print_plan(console: Console, now: Survey) -> None:
 def print_outcome(console: Console, now: Survey) -> None:
     """Print how the sweep stands, cell by cell, and why trials failed."""
     console.print(cells_table(now))
-    for key, trial in now.trials.items():
-        if trial.end is not None and trial.end.reason:
-            console.print(Text(f"{trial.state}: trial {key[:12]}: {trial.end.reason}"))
+    for cell in now.sweep.cells:
+        for seed, key in cell.trials.items():
+            trial = now.trials[key]
+            if trial.reason:
+                console.print(
+                    Text(f"{trial.state}: {cell.title}, seed {seed} (trial {key[:12]}): {trial.reason}"), soft_wrap=True
+                )
 
 
 def _done(now: Survey, cell: Cell) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from softaug.recipe import Recipe
+from trainables.sealed import Entry
 
 
 class Frozen(BaseModel):
@@ -54,7 +55,7 @@ class Cell(Frozen):
         return ", ".join([self.arm, *(f"{name} {value}" for name, value in self.axes.items())])
 
 
-class ResolvedSweep(Frozen):
+class ResolvedSweep(Entry):
     """Arms x axes x seeds of one sweep at one scale; the baseline's cell first, the others in file order."""
 
     name: str

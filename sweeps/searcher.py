@@ -13,14 +13,18 @@ from ray.tune.search import Searcher
 
 from softaug.recipe import Recipe, canonical
 from trainables import launches
-from trainables.ledger import End, TrialFolder
+from trainables.ledger import TrialFolder
+from trainables.sealed import Damaged
 from trainables.store import Store
 
 LOOK_ELSEWHERE_EVERY_S = 1.0
 
 
 class LedgerSearcher(Searcher):
-    """Suggests `recipes` whose trial has not ended; `changed(key, ended)` is called whenever one moved on."""
+    """Suggests `recipes` whose trial has not ended; `changed(key, ended)` is called whenever one moved on.
+
+    `unsaved`: why the store could not be written to, once it could not.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class LedgerSearcher(Searcher):
         self.changed = changed
         self.warn = warn
         self.looked_elsewhere = 0.0
+        self.unsaved: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None while the only ones left run elsewhere, or FINISHED."""
@@ -52,20 +57,26 @@ class LedgerSearcher(Searcher):
         self.running[trial_id] = recipe
         return {"trial_key": recipe.key, "recipe": canonical(recipe)}
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:  # noqa: ARG002
-        """Tell that a trial has new rows."""
-        self.changed(self.running[trial_id].key, False)
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tell that a trial has new rows, and what its process wants told."""
+        key = self.running[trial_id].key
+        if result.get("note"):
+            self.warn(f"trial {key[:12]} {result['note']}")
+        self.changed(key, False)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell that a trial ended; one that turned out to run elsewhere waits again."""
         recipe = self.running.pop(trial_id)
-        if error:
-            self._end_after_crashes(recipe)
-        elif result is not None and result.get("state") == "elsewhere":
+        said = {} if result is None else result
+        if said.get("state") == "elsewhere":
             self.waiting.append(recipe)
-        elif result is not None and result.get("state") == "unsaved":
-            self.warn(f"trial {recipe.key[:12]} could not be saved: {result['reason']}; launch again to go on")
-        self.changed(recipe.key, True)
+        elif said.get("state") == "unsaved":
+            self.unsaved = said["note"]  # no trial can be kept now, so no more are begun
+            self.waiting.clear()
+        elif said.get("note"):
+            self.warn(f"trial {recipe.key[:12]} {said['note']}")
+        if not error:  # else the launch is about to write how it ended
+            self.changed(recipe.key, True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Tune pickles its searcher to restore from, which is never done."""
@@ -84,7 +95,7 @@ class LedgerSearcher(Searcher):
         for _ in range(len(self.waiting)):
             recipe = self.waiting.popleft()
             trial = TrialFolder(self.store, recipe.key)
-            if trial.end() is not None:
+            if self._has_ended(trial):
                 self.changed(recipe.key, True)
             elif others and trial.owner() in others:
                 self.waiting.append(recipe)
@@ -93,19 +104,9 @@ class LedgerSearcher(Searcher):
         self.looked_elsewhere = time.monotonic()
         return None
 
-    def _end_after_crashes(self, recipe: Recipe) -> None:
-        trial = TrialFolder(self.store, recipe.key)
-        rows = trial.rows()
-        attempts = trial.attempts()
-        deaths = sum(attempt.launch == self.launch for attempt in attempts)
-        trial.finish(
-            End(
-                state="failed",
-                attempt=len(attempts),
-                epochs=rows[-1].epoch if rows else 0,
-                metrics={},
-                ended=time.time(),
-                seconds=rows[-1].seconds if rows else 0.0,
-                reason=f"its process died {deaths} times: out of memory, crashed or killed",
-            )
-        )
+    def _has_ended(self, trial: TrialFolder) -> bool:
+        try:
+            return trial.end() is not None
+        except Damaged as damaged:
+            self.warn(f"trial {trial.key[:12]} is left alone: {damaged}")
+            return True

@@ -8,18 +8,21 @@ from softaug.estimate import Estimate, estimate
 from sweeps.resolved import Cell, ResolvedSweep
 from trainables import launches
 from trainables.ledger import End, TrialFolder
+from trainables.sealed import Damaged
 from trainables.store import Store
 
-TrialState = Literal["finished", "failed", "diverged", "stopped", "running", "pending"]
+TrialState = Literal["finished", "failed", "diverged", "stopped", "running", "pending", "damaged"]
 STATES: tuple[TrialState, ...] = ("finished", "failed", "diverged", "running", "pending")
+RARE: tuple[TrialState, ...] = ("stopped", "damaged")
 
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """One trial: its state, and its end if it has ended."""
+    """One trial: its state, its end if it has ended, and what is to be told of it: why it failed or is damaged."""
 
     state: TrialState
     end: End | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Survey:
 def estimates(ends: Iterable[End | None]) -> dict[str, Estimate]:
     """Return mean, standard error and n of every final metric over the trials that finished."""
     finished = [end.metrics for end in ends if end is not None and end.state == "finished"]
-    names = finished[0] if finished else {}
-    return {name: estimate(metrics[name] for metrics in finished) for name in names}
+    names = dict.fromkeys(name for metrics in finished for name in metrics)
+    return {name: estimate(metrics[name] for metrics in finished if name in metrics) for name in names}
 
 
 class Surveyor:
@@ -66,11 +69,14 @@ class Surveyor:
     def _status(self, key: str, alive: Mapping[str, launches.Launch]) -> TrialStatus:
         if key not in self.ended:
             trial = TrialFolder(self.store, key)
-            end = trial.end()
+            try:
+                end = trial.end()
+            except Damaged as damaged:
+                return TrialStatus("damaged", reason=str(damaged))
             if end is None:
                 owner = trial.owner() if alive else None
                 return TrialStatus("running" if owner in alive else "pending")
-            self.ended[key] = TrialStatus(end.state, end)
+            self.ended[key] = TrialStatus(end.state, end, end.reason or "")
         return self.ended[key]
 
 
@@ -96,7 +102,7 @@ def status_json(now: Survey) -> dict[str, Any]:
     return {
         "sweep": now.sweep.name,
         "scale": now.sweep.scale,
-        "trials": {state: now.count(state) for state in STATES},
+        "trials": {state: now.count(state) for state in (*STATES, *RARE) if state in STATES or now.count(state)},
         "cells": [_cell_json(now, cell) for cell in now.sweep.cells],
     }
 

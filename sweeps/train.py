@@ -3,15 +3,21 @@
 Tune keeps nothing that matters: results are in the ledger the moment a trial has them, its folder is deleted after.
 """
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
+from ray.tune import TuneError
 
 from softaug.arrays import fingerprint, load
 from softaug.recipe import Recipe
+from sweeps.cluster import FOLDER
+from sweeps.deaths import MAX_PROCESS_DEATHS, Deaths
 from sweeps.provenance import code
 from sweeps.resolved import ResolvedSweep
 from sweeps.searcher import LedgerSearcher
@@ -19,8 +25,6 @@ from trainables.trial import Job, Trial
 
 if TYPE_CHECKING:
     from sweeps.launch import Settings
-
-MAX_PROCESS_DEATHS = 3
 
 
 def train(
@@ -32,8 +36,11 @@ def train(
     *,
     changed: Callable[[str, bool], None],
     warn: Callable[[str], None],
-) -> None:
-    """Run these recipes, `slots` at a time; `changed(trial key, ended)` is called whenever one moved on."""
+) -> str | None:
+    """Run these recipes, `slots` at a time; `changed(trial key, ended)` is called whenever one moved on.
+
+    Returns why it could not go on to the end: the store cannot be written to, or Ray is lost.
+    """
     arrays = {name: load(name, settings.data) for name in {recipe.data.name for recipe in to_do}}
     source = code()
     job = Job(
@@ -42,6 +49,7 @@ def train(
         cpus=sweep.resources.cpus,
         gpus=sweep.resources.gpus,
         checkpoint_every_s=settings.checkpoint_every_s,
+        silent_after_s=settings.silent_after_s,
         git_commit=source.commit,
         git_dirty=source.dirty,
         fingerprints={name: fingerprint(content) for name, content in arrays.items()},
@@ -52,7 +60,8 @@ def train(
         {"cpu": sweep.resources.cpus, "gpu": sweep.resources.gpus},
     )
     searcher = LedgerSearcher(settings.store, launch, to_do, changed=changed, warn=warn)
-    folder = settings.store.root / f"tune-{launch}"
+    deaths = Deaths(settings.store, launch, silent_after_s=settings.silent_after_s, changed=changed, warn=warn)
+    folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-tune-")  # Tune's own state, which nobody reads
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -60,7 +69,8 @@ def train(
         ),
         run_config=tune.RunConfig(
             name=launch,
-            storage_path=str(folder),
+            storage_path=folder,
+            callbacks=[deaths],
             failure_config=tune.FailureConfig(max_failures=MAX_PROCESS_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
@@ -68,5 +78,8 @@ def train(
     )
     try:
         tuner.fit()
+    except (TuneError, RayError, OSError) as error:
+        return f"Ray Tune gave up: {' '.join(str(error).split())[:300]}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return searcher.unsaved

@@ -19,9 +19,12 @@ from softaug import samples
 from softaug.data import Splits
 from softaug.fit import Diverged, Epoch, Final, State, fit
 from softaug.recipe import Recipe
+from trainables.guard import AT_THE_END, EVERY_EPOCH, checked
 from trainables.ledger import AttemptFolder, End, EndState, Row
+from trainables.sealed import Damaged
 
 WRITE_ROWS_EVERY_S = 1.0
+LONGEST_REASON = 500
 
 AttemptState = Literal["running", "interrupted"] | EndState
 
@@ -33,6 +36,10 @@ class Place:
     device: torch.device
     threads: int
     data_fingerprint: str
+
+
+class _NotTheStore(Exception):
+    """An OSError of training or of loading its data, told from those of the store; the cause is it."""
 
 
 class RunningAttempt:
@@ -58,7 +65,7 @@ class RunningAttempt:
         self.place = place
         self.stop = stop
         self.checkpoint_every_s = checkpoint_every_s
-        self.rows, self.resume = _continue_from(folder)
+        self.rows, self.resume, self.note = _continue_from(folder)
         self.seconds_before = self.rows[-1].seconds if self.rows else 0.0
         self.started = self.rows_written = self.checkpoint_written = time.monotonic()
         self.boundary: Epoch | None = None
@@ -90,19 +97,22 @@ class RunningAttempt:
             return self._end("diverged", reason=str(error))
         except OSError:
             raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            return self._end("failed", reason=reason, trace=traceback.format_exc())
+        except (Exception, SystemExit) as error:
+            return self._end("failed", reason=_reason(error), trace=traceback.format_exc())
         self._write_checkpoint()
         return "interrupted"
 
     def _fit(self) -> Iterator[Epoch]:
-        return fit(self.recipe, self.splits(), device=self.place.device, resume=self.resume, stop=self.stop)
+        try:
+            yield from fit(self.recipe, self.splits(), device=self.place.device, resume=self.resume, stop=self.stop)
+        except OSError as error:
+            raise _NotTheStore from error
 
     def _keep(self, epoch: Epoch) -> None:
-        self.boundary = epoch
         if epoch.metrics:
-            self.rows.append(Row(epoch=epoch.number, time=time.time(), seconds=self.seconds, metrics=epoch.metrics))
+            metrics = checked(epoch.metrics, epoch.number, expected=EVERY_EPOCH)
+            self.rows.append(Row(epoch=epoch.number, time=time.time(), seconds=self.seconds, metrics=metrics))
+        self.boundary = epoch
         now = time.monotonic()
         if now - self.checkpoint_written >= self.checkpoint_every_s and epoch.final is None:
             self._write_checkpoint()
@@ -121,11 +131,12 @@ class RunningAttempt:
         self.checkpoint_written = time.monotonic()
 
     def _finish(self, final: Final) -> AttemptState:
+        metrics = checked(final.metrics, self.epoch, expected=AT_THE_END)
         weights = to_bytes(final.weights, {"trial": self.folder.trial.key})
         self.folder.write_results(
             weights=weights, reliability=final.reliability, samples=samples.draw(final.samples, self.recipe.data.name)
         )
-        return self._end("finished", metrics=final.metrics, weights_bytes=len(weights))
+        return self._end("finished", metrics=metrics, weights_bytes=len(weights))
 
     def _end(
         self,
@@ -153,20 +164,54 @@ class RunningAttempt:
             reason=reason,
             traceback=trace,
         )
-        self.folder.trial.finish(end)
-        self.folder.delete_checkpoints()
+        if self.folder.trial.finish(end) and state != "failed":  # a failed trial may be tried again from there
+            for number in self.folder.trial.numbers():
+                AttemptFolder(self.folder.trial, number).delete_checkpoints()
         return state
 
 
-def _continue_from(folder: AttemptFolder) -> tuple[list[Row], State | None]:
-    """Return rows and state of the newest intact checkpoint of an earlier attempt, nothing if there is none."""
-    for number in range(folder.number - 1, 0, -1):
+def _continue_from(folder: AttemptFolder) -> tuple[list[Row], State | None, str]:
+    """Return rows and state of the newest intact checkpoint of an earlier attempt, nothing if there is none.
+
+    The text says where training goes on if damaged files were passed over, and names them; else it is empty.
+    """
+    passed_over: list[str] = []
+    for number in reversed([each for each in folder.trial.numbers() if each < folder.number]):
         earlier = AttemptFolder(folder.trial, number)
-        for epoch, content in earlier.checkpoints():
-            if metadata(content).get("trial") == folder.trial.key:
-                rows = [row for row in earlier.rows() if row.epoch <= epoch]
-                return rows, tensors_from_bytes(content)
-    return [], None
+        rows = earlier.rows()
+        for name in earlier.checkpoint_names():
+            try:
+                epoch, state = _checkpoint(earlier, name, epochs_of_rows=len(rows))
+            except Damaged as damaged:
+                passed_over.append(str(damaged))
+            else:
+                return rows[:epoch], state, _note(f"goes on from epoch {epoch} of attempt {number}", passed_over)
+    return [], None, _note("begins anew", passed_over)
+
+
+def _checkpoint(attempt: AttemptFolder, name: str, *, epochs_of_rows: int) -> tuple[int, State]:
+    epoch, content = attempt.checkpoint(name)
+    if metadata(content).get("trial") != attempt.trial.key:
+        raise Damaged(f"{attempt.path}/{name}", "is another trial's")
+    if epoch > epochs_of_rows:
+        raise Damaged(attempt.rows_path, f"is intact up to epoch {epochs_of_rows} only, the checkpoint is of {epoch}")
+    return epoch, tensors_from_bytes(content)
+
+
+def _note(where: str, passed_over: list[str]) -> str:
+    return f"{where}, since {'; '.join(passed_over)}" if passed_over else ""
+
+
+def _reason(error: BaseException) -> str:
+    """Return an error in a line, beginning with what ran out if it was memory."""
+    if isinstance(error, _NotTheStore) and error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, torch.OutOfMemoryError):
+        text = f"out of GPU memory; lower optim.batch_size, or give a trial more of the GPU with --gpus ({text})"
+    elif isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in text:
+        text = f"out of memory; lower optim.batch_size or --max-concurrent ({text})"
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 
 
 def to_bytes(tensors: State, metadata: dict[str, str]) -> bytes:

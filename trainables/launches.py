@@ -11,18 +11,15 @@ import time
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from trainables.sealed import Damaged, Entry
 from trainables.store import Store
 
 DEAD_AFTER_S = 30.0
 BEAT_EVERY_S = 5.0
 
 
-class Launch(BaseModel):
+class Launch(Entry):
     """One launch's heartbeat. `machine` names a host's boot and process namespace; times are Unix seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     sweep: str
@@ -52,21 +49,15 @@ class AlreadyRunning(Exception):
         self.owner = owner
 
 
-def check_free(store: Store, sweep: str) -> None:
-    """Raise AlreadyRunning while a launch of this sweep is alive."""
-    earlier = launches(store, sweep)
-    if earlier and earlier[-1].is_alive(time.time()):
-        raise AlreadyRunning(earlier[-1])
-
-
 def acquire(store: Store, sweep: str) -> Launch:
     """Become the sweep's launch. Raises AlreadyRunning while another one is alive."""
-    check_free(store, sweep)
-    earlier = launches(store, sweep)
-    number = int(earlier[-1].id.rpartition("-")[2]) + 1 if earlier else 1
+    numbers = _numbers(store, sweep)
+    last = read(store, _id(sweep, numbers[-1])) if numbers else None
+    if last is not None and last.is_alive(time.time()):
+        raise AlreadyRunning(last)
     now = time.time()
     launch = Launch(
-        id=f"{sweep}-{number:04d}",
+        id=_id(sweep, numbers[-1] + 1 if numbers else 1),
         sweep=sweep,
         user=getpass.getuser(),
         host=socket.gethostname(),
@@ -75,44 +66,66 @@ def acquire(store: Store, sweep: str) -> Launch:
         since=now,
         beat=now,
     )
-    if not store.create(_path(launch.id), launch.model_dump_json().encode()):
-        raise AlreadyRunning(launches(store, sweep)[-1])
+    # The numbers were read once: whoever acquired since then has taken this one.
+    if not store.create(_path(launch.id), launch.sealed(_path(launch.id))):
+        raise AlreadyRunning(read(store, launch.id) or launch)
     return launch
+
+
+def withdraw(store: Store, launch: Launch) -> None:
+    """Take a launch back that turned out to be refused: nothing started."""
+    store.delete(_path(launch.id))
+    store.delete(_stop_path(launch.id))
 
 
 def beat(store: Store, launch: Launch, *, ended: bool = False) -> None:
     """Renew the launch's heartbeat, for the last time if it has ended."""
     update = {"beat": time.time(), "ended": ended}
-    store.write(_path(launch.id), launch.model_copy(update=update).model_dump_json().encode())
+    store.write(_path(launch.id), launch.model_copy(update=update).sealed(_path(launch.id)))
+
+
+def read(store: Store, launch_id: str) -> Launch | None:
+    """Return a launch, None if its file is gone or damaged: one that runs renews it within seconds."""
+    try:
+        return Launch.read(store, _path(launch_id))
+    except (FileNotFoundError, Damaged):
+        return None
 
 
 def launches(store: Store, sweep: str | None = None) -> list[Launch]:
-    """Return a sweep's launches, or those of all sweeps, oldest number first."""
-    names = [name for name in store.names("launches") if name.endswith(".json")]
-    if sweep is not None:
-        names = [name for name in names if name.rpartition("-")[0] == sweep]
-    return [Launch.model_validate_json(store.read(f"launches/{name}")) for name in names]
+    """Return a sweep's launches, or those of all sweeps, oldest number first; damaged files are left out."""
+    found = (read(store, _id(name, number)) for name, number in _ids(store) if sweep in (None, name))
+    return [launch for launch in found if launch is not None]
+
+
+def newest(store: Store, sweep: str) -> Launch | None:
+    """Return a sweep's newest launch, None if there is none or its file is damaged."""
+    numbers = _numbers(store, sweep)
+    return read(store, _id(sweep, numbers[-1])) if numbers else None
 
 
 def alive(store: Store) -> dict[str, Launch]:
     """Return the launches that run now, by their id."""
     now = time.time()
-    return {launch.id: launch for launch in launches(store) if launch.is_alive(now)}
+    newest_of = dict(_ids(store))  # of several numbers the last one wins, and only that one can be alive
+    found = (read(store, _id(name, number)) for name, number in newest_of.items())
+    return {launch.id: launch for launch in found if launch is not None and launch.is_alive(now)}
 
 
 def is_alive(store: Store, launch_id: str) -> bool:
     """Say whether this launch runs now."""
-    return Launch.model_validate_json(store.read(_path(launch_id))).is_alive(time.time())
+    launch = read(store, launch_id)
+    return launch is not None and launch.is_alive(time.time())
 
 
 def request_stop(store: Store, launch_id: str) -> None:
     """Ask a launch to stop at the next epoch boundary; asking twice is fine."""
-    store.create(f"launches/{launch_id}.stop", b"")
+    store.create(_stop_path(launch_id), b"")
 
 
 def stop_requested(store: Store, launch_id: str) -> bool:
     """Say whether somebody asked this launch to stop."""
-    return store.exists(f"launches/{launch_id}.stop")
+    return store.exists(_stop_path(launch_id))
 
 
 def process_exists(pid: int) -> bool:
@@ -135,5 +148,23 @@ def this_machine() -> str:
     return f"{boot.read_text().strip()}:{os.stat('/proc/self/ns/pid').st_ino}"
 
 
+def _ids(store: Store) -> list[tuple[str, int]]:
+    """Return sweep and number of every launch there is a file of, the numbers of a sweep ascending."""
+    names = (name.removesuffix(".json").rpartition("-") for name in store.names("launches") if name.endswith(".json"))
+    return sorted((sweep, int(number)) for sweep, _, number in names if number.isdigit())
+
+
+def _numbers(store: Store, sweep: str) -> list[int]:
+    return [number for name, number in _ids(store) if name == sweep]
+
+
+def _id(sweep: str, number: int) -> str:
+    return f"{sweep}-{number:04d}"
+
+
 def _path(launch_id: str) -> str:
     return f"launches/{launch_id}.json"
+
+
+def _stop_path(launch_id: str) -> str:
+    return f"launches/{launch_id}.stop"

@@ -1,34 +1,36 @@
 """The ledger: what is known of every trial, as plain files; the only truth, from which MLflow can be rebuilt.
 
     trials/<key[:2]>/<key>/
-        recipe.json
+        recipe.json                             what the key is the SHA-256 of
         attempt-0001.json                       created exclusively by whoever starts the attempt
         0001/epochs.jsonl                       a row per epoch
         0001/checkpoint-000120-<digest>.safetensors    at epoch ends; the digest is of its content
         0001/weights.safetensors  0001/reliability.json  0001/samples.png    left by a finished attempt
+        0001/crash.txt  0001/death.json         if its process crashed or was killed: its stack, and why
         0001/end.json                           how a failed attempt ended, once the trial is tried again
         end.json                                created exclusively; exists if and only if the trial has ended
 
 An attempt writes only into its own folder and ends the trial by exclusive creation, so one that was given up for
-dead and comes back can harm nothing. No torch and no Ray here: tensors come and go as bytes.
+dead and comes back can harm nothing. JSON is sealed (`trainables.sealed`): a damaged file is named, not believed, and
+not overwritten. No torch and no Ray here: tensors come and go as bytes.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-from softaug.recipe import Recipe, canonical
+from softaug.recipe import Recipe, identity, identity_key
+from trainables.sealed import Damaged, Entry
 from trainables.store import Store
 
 EndState = Literal["finished", "diverged", "failed", "stopped"]
 CHECKPOINTS_KEPT = 2
-
-
-class Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+CHECKPOINT = re.compile(r"checkpoint-([0-9]{6})-([0-9a-f]{16})\.safetensors")
+ATTEMPT = re.compile(r"(?:attempt-)?([0-9]{4})(?:\.json)?")
 
 
 class Attempt(Entry):
@@ -55,6 +57,14 @@ class Row(Entry):
     metrics: dict[str, float]
 
 
+class Death(Entry):
+    """How the process of an attempt died, as the launch saw it; `time` is Unix seconds."""
+
+    cause: Literal["crashed", "out of memory", "silent"]
+    reason: str
+    time: float
+
+
 class End(Entry):
     """How a trial ended. `metrics` are the final ones (test/..., val/...), `seconds` those inside fit."""
 
@@ -69,7 +79,7 @@ class End(Entry):
     cpu: str = "unknown"
     threads: int = 0
     data_fingerprint: str = "unknown"
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default={})
     reason: str | None = None
     traceback: str | None = None
 
@@ -84,47 +94,86 @@ class TrialFolder:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe; the second time nothing happens, since equal keys are equal recipes."""
-        text = json.dumps(canonical(recipe), indent=1, sort_keys=True)
+        text = json.dumps(identity(recipe), indent=1, sort_keys=True)
         self.store.create(f"{self.path}/recipe.json", text.encode())
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the recipe's canonical values. Raises FileNotFoundError, and Damaged if the key is not theirs."""
+        path = f"{self.path}/recipe.json"
+        content = self.store.read(path)
+        try:
+            found = json.loads(content)
+            key = identity_key(found)
+        except (ValueError, TypeError) as error:
+            raise Damaged(path, "is cut off, or no JSON" if content else "is empty") from error
+        if key != self.key:
+            raise Damaged(path, "holds another recipe than the trial's: it was damaged, edited, or copied")
+        recipe: dict[str, Any] = found["recipe"]
+        return recipe
+
+    def check(self) -> None:
+        """Raise Damaged if the trial cannot be trained or told about as it is: its recipe or its end is damaged."""
+        if self.store.exists(f"{self.path}/recipe.json"):
+            self.recipe()
+        self.end()
 
     def begin(self, attempt: Attempt) -> "AttemptFolder | None":
         """Start an attempt. Return None if another process has just started the one of this number."""
-        if self.store.create(f"{self.path}/attempt-{attempt.number:04d}.json", attempt.model_dump_json().encode()):
-            return AttemptFolder(self, attempt.number)
-        return None
+        path = self._attempt_path(attempt.number)
+        return AttemptFolder(self, attempt.number) if self.store.create(path, attempt.sealed(path)) else None
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all attempts, first to last, those whose file is damaged or gone included."""
+        found = (ATTEMPT.fullmatch(name) for name in self.store.names(self.path))
+        return sorted({int(match[1]) for match in found if match})
+
+    def attempt(self, number: int) -> Attempt | None:
+        """Return an attempt, None if its file is damaged or gone."""
+        try:
+            return Attempt.read(self.store, self._attempt_path(number))
+        except (FileNotFoundError, Damaged):
+            return None
 
     def attempts(self) -> list[Attempt]:
-        """Return all attempts, first to last."""
-        names = [name for name in self.store.names(self.path) if name.startswith("attempt-")]
-        return [Attempt.model_validate_json(self.store.read(f"{self.path}/{name}")) for name in names]
+        """Return all attempts whose file is intact, first to last."""
+        return [attempt for number in self.numbers() if (attempt := self.attempt(number)) is not None]
 
     def owner(self) -> str | None:
-        """Return the launch that started the newest attempt, None if there was none."""
-        names = [name for name in self.store.names(self.path) if name.startswith("attempt-")]
-        return Attempt.model_validate_json(self.store.read(f"{self.path}/{names[-1]}")).launch if names else None
+        """Return the launch that started the newest attempt, None if there was none or its file is damaged."""
+        numbers = self.numbers()
+        newest = self.attempt(numbers[-1]) if numbers else None
+        return None if newest is None else newest.launch
 
     def end(self) -> End | None:
-        """Return how the trial ended, None if it has not."""
+        """Return how the trial ended, None if it has not. Raises Damaged."""
         try:
-            return End.model_validate_json(self.store.read(f"{self.path}/end.json"))
+            return End.read(self.store, self._end_path)
         except FileNotFoundError:
             return None
 
     def finish(self, end: End) -> bool:
         """End the trial. Return False if it had ended already: then this attempt's results count for nothing."""
-        return self.store.create(f"{self.path}/end.json", end.model_dump_json(indent=1).encode())
+        return self.store.create(self._end_path, end.sealed(self._end_path, indent=1))
 
     def reopen(self) -> None:
         """Let a failed trial be tried again: move its end into the folder of the attempt that ended so."""
         end = self.end()
         if end is not None:
-            self.store.write(f"{self.path}/{end.attempt:04d}/end.json", end.model_dump_json(indent=1).encode())
-            self.store.delete(f"{self.path}/end.json")
+            path = f"{self.path}/{end.attempt:04d}/end.json"
+            self.store.write(path, end.sealed(path, indent=1))
+            self.store.delete(self._end_path)
 
     def rows(self) -> list[Row]:
         """Return the newest attempt's rows, which begin with those of earlier attempts that it built on."""
-        attempts = self.attempts()
-        return AttemptFolder(self, attempts[-1].number).rows() if attempts else []
+        numbers = self.numbers()
+        return AttemptFolder(self, numbers[-1]).rows() if numbers else []
+
+    @property
+    def _end_path(self) -> str:
+        return f"{self.path}/end.json"
+
+    def _attempt_path(self, number: int) -> str:
+        return f"{self.path}/attempt-{number:04d}.json"
 
 
 class AttemptFolder:
@@ -135,37 +184,61 @@ class AttemptFolder:
         self.number = number
         self.store = trial.store
         self.path = f"{trial.path}/{number:04d}"
+        self.rows_path = f"{self.path}/epochs.jsonl"
+        self.sealed_rows: list[bytes] = []
 
     def write_rows(self, rows: list[Row]) -> None:
-        """Replace the attempt's rows."""
-        self.store.write(f"{self.path}/epochs.jsonl", "".join(row.model_dump_json() + "\n" for row in rows).encode())
+        """Replace the attempt's rows by these, which begin with those written before."""
+        self.sealed_rows += [row.sealed(self.rows_path) + b"\n" for row in rows[len(self.sealed_rows) :]]
+        self.store.write(self.rows_path, b"".join(self.sealed_rows))
 
     def rows(self) -> list[Row]:
-        """Return the attempt's rows, none if it wrote none yet."""
+        """Return the attempt's rows from the first on, as far as they are intact; none if it wrote none yet."""
+        rows: list[Row] = []
         try:
-            text = self.store.read(f"{self.path}/epochs.jsonl").decode()
+            for row in self.checked_rows():
+                rows.append(row)
+        except Damaged:
+            pass
+        return rows
+
+    def checked_rows(self) -> Iterator[Row]:
+        """Yield the attempt's rows. Raises Damaged at the first that is damaged or not the next epoch's."""
+        try:
+            lines = self.store.read(self.rows_path).splitlines()
         except FileNotFoundError:
-            return []
-        return [Row.model_validate_json(line) for line in text.splitlines()]
+            return
+        for number, line in enumerate(lines, start=1):
+            row = Row.unsealed(self.rows_path, line)
+            if row.epoch != number:
+                raise Damaged(self.rows_path, f"has epoch {row.epoch} in line {number}")
+            yield row
 
     def write_checkpoint(self, epoch: int, content: bytes) -> None:
         """Keep a checkpoint of this epoch's end, and of the earlier ones only the newest."""
-        digest = hashlib.sha256(content).hexdigest()[:16]
-        self.store.write(f"{self.path}/checkpoint-{epoch:06d}-{digest}.safetensors", content)
-        for name in self._checkpoint_names()[CHECKPOINTS_KEPT:]:
+        self.store.write(f"{self.path}/checkpoint-{epoch:06d}-{_digest(content)}.safetensors", content)
+        for name in self.checkpoint_names()[CHECKPOINTS_KEPT:]:
             self.store.delete(f"{self.path}/{name}")
 
-    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
-        """Yield epoch and content of the intact checkpoints, newest first; damaged ones are passed over."""
-        for name in self._checkpoint_names():
-            _, epoch, digest = name.removesuffix(".safetensors").split("-")
-            content = self.store.read(f"{self.path}/{name}")
-            if hashlib.sha256(content).hexdigest()[:16] == digest:
-                yield int(epoch), content
+    def checkpoint_names(self) -> list[str]:
+        """Return the names of the checkpoints, newest first."""
+        return sorted((name for name in self.store.names(self.path) if CHECKPOINT.fullmatch(name)), reverse=True)
+
+    def checkpoint(self, name: str) -> tuple[int, bytes]:
+        """Return epoch and content of a checkpoint. Raises Damaged if its content does not fit its name."""
+        _, epoch, digest = name.removesuffix(".safetensors").split("-")
+        path = f"{self.path}/{name}"
+        try:
+            content = self.store.read(path)
+        except FileNotFoundError as error:
+            raise Damaged(path, "is gone") from error
+        if _digest(content) != digest:
+            raise Damaged(path, "does not fit the digest in its name: it was damaged or cut off")
+        return int(epoch), content
 
     def delete_checkpoints(self) -> None:
         """Delete all checkpoints of this attempt."""
-        for name in self._checkpoint_names():
+        for name in self.checkpoint_names():
             self.store.delete(f"{self.path}/{name}")
 
     def write_results(self, *, weights: bytes, reliability: dict[str, Any], samples: bytes) -> None:
@@ -174,6 +247,25 @@ class AttemptFolder:
         self.store.write(f"{self.path}/reliability.json", json.dumps(reliability).encode())
         self.store.write(f"{self.path}/samples.png", samples)
 
-    def _checkpoint_names(self) -> list[str]:
-        names = self.store.names(self.path)
-        return sorted((name for name in names if name.startswith("checkpoint-")), reverse=True)
+    def record_death(self, death: Death) -> None:
+        """Keep how the attempt's process died."""
+        path = f"{self.path}/death.json"
+        self.store.create(path, death.sealed(path))
+
+    def death(self) -> Death | None:
+        """Return how the attempt's process died, None if it did not or that is damaged."""
+        try:
+            return Death.read(self.store, f"{self.path}/death.json")
+        except (FileNotFoundError, Damaged):
+            return None
+
+    def crash(self) -> str:
+        """Return what the process wrote while it crashed: a Python stack, or nothing."""
+        try:
+            return self.store.read(f"{self.path}/crash.txt").decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -5,7 +5,9 @@ atomic at once: the content is complete before the name exists (temporary file, 
 processes exactly one succeeds and a reader never sees half a file. `probe` tries both before anything starts.
 """
 
+import errno
 import os
+import shutil
 import socket
 import uuid
 from pathlib import Path
@@ -62,6 +64,24 @@ class Store:
         """Delete a file; one that is gone already is fine."""
         (self.root / path).unlink(missing_ok=True)
 
+    def set_aside(self, path: str) -> str:
+        """Move a damaged file out of the way, to damaged/..., where nothing reads it; return its new path."""
+        content, number = self.read(path), 1
+        while not self.create(f"damaged/{path}.{number}", content):
+            number += 1
+        self.delete(path)
+        return f"damaged/{path}.{number}"
+
+    def explain(self, error: OSError) -> str:
+        """Return in a sentence why the store could not be written to, and what to do."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            disk = shutil.disk_usage(next(path for path in (self.root, *self.root.parents) if path.exists()))
+            return (
+                f"the store {self.root} is full ({disk.free:,} of {disk.total:,} bytes free, or its quota is used up); "
+                "free some space, then launch again: every trial goes on from its last checkpoint"
+            )
+        return f"the store {self.root} cannot be used: {error.strerror or error}"
+
     def probe(self) -> None:
         """Write, create, create again, read back, delete. Raises StoreRefused with the reason."""
         path = f"probe-{socket.gethostname()}-{uuid.uuid4().hex}"
@@ -71,10 +91,7 @@ class Store:
             content = self.read(path)
             self.delete(path)
         except OSError as error:
-            raise StoreRefused(
-                f"the store {self.root} cannot be used: {error.strerror or error}; "
-                "choose a folder you may write to, with --store"
-            ) from error
+            raise StoreRefused(f"{self.explain(error)}; or choose a folder you may write to, with --store") from error
         if not created or again or content != b"3":
             raise StoreRefused(
                 f"the store {self.root} does not keep exclusive creation (two writers both succeeded); "

@@ -19,8 +19,10 @@ from ray import tune
 from softaug.arrays import Arrays
 from softaug.recipe import Data, Recipe
 from trainables import launches
-from trainables.ledger import Attempt, TrialFolder
+from trainables.ledger import Attempt, AttemptFolder, TrialFolder
+from trainables.sealed import Damaged
 from trainables.store import open_store
+from trainables.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from softaug.data import Splits
@@ -32,13 +34,17 @@ POLL_STOP_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of one launch share. `cpus` are also torch's threads; `fingerprints`: data set -> its digest."""
+    """What all trials of one launch share. `cpus` are also torch's threads; `fingerprints`: data set -> its digest.
+
+    `silent_after_s`: a trial that shows no sign of life for so many seconds is ended.
+    """
 
     store: str
     launch: str
     cpus: int
     gpus: float
     checkpoint_every_s: float
+    silent_after_s: float
     git_commit: str
     git_dirty: bool
     fingerprints: Mapping[str, str]
@@ -47,7 +53,8 @@ class Job:
 class Trial(tune.Trainable):
     """Trains the recipe in its config: {"trial_key": ..., "recipe": {...}}."""
 
-    attempt: "RunningAttempt | None"
+    attempt: "RunningAttempt | None" = None
+    watchdog: Watchdog | None = None
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds the last two
         self, config: dict[str, Any], job: Job, data: dict[str, "ray.ObjectRef[Arrays]"]
@@ -67,46 +74,70 @@ class Trial(tune.Trainable):
         """Be ready for another trial. It begins with its first step: Tune may yet give it to another process."""
         self.key = new_config["trial_key"]
         self.recipe = Recipe.model_validate(new_config["recipe"])
-        self.attempt = None
+        self._let_go()
         self.begun = False
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for about a second. Reports the trial's key, state and completed epochs."""
-        if not self.begun:
-            self._begin()
-        if self.attempt is None:
-            return {"trial_key": self.key, "state": "elsewhere", "epoch": 0, "done": True}
+        """Train for about a second. Reports the trial's key, state, completed epochs, and what is worth telling."""
+        note = ""
         try:
-            state = self.attempt.advance(STEP_S)
+            if not self.begun:
+                note = self._begin()
+            if self.attempt is None or self.watchdog is None:
+                return self._report("elsewhere", 0)
+            with self.watchdog.watching():
+                state = self.attempt.advance(STEP_S)
         except OSError as error:
-            return {"trial_key": self.key, "state": "unsaved", "epoch": 0, "reason": str(error), "done": True}
-        return {"trial_key": self.key, "state": state, "epoch": self.attempt.epoch, "done": state != "running"}
+            return self._report("unsaved", 0, self.store.explain(error))
+        except Damaged as damaged:
+            return self._report("damaged", 0, f"is left alone: {damaged}")
+        return self._report(state, self.attempt.epoch, note)
 
     def cleanup(self) -> None:
         """Let go of the data and the model."""
-        self.attempt = self.loaded = None
+        self._let_go()
+        self.loaded = None
 
-    def _begin(self) -> None:
+    def _report(self, state: str, epoch: int, note: str = "") -> dict[str, Any]:
+        done = state != "running"
+        if done:
+            self._let_go()
+        return {"trial_key": self.key, "state": state, "epoch": epoch, "note": note, "done": done}
+
+    def _let_go(self) -> None:
+        if self.watchdog is not None:
+            self.watchdog.close()
+        self.attempt = self.watchdog = None
+
+    def _begin(self) -> str:
+        """Start an attempt unless the trial has ended or is running elsewhere; return what is worth telling."""
         import torch
-
-        from trainables.attempt import Place, RunningAttempt
 
         self.begun = True
         self.stop_polled, self.stopping = 0.0, False
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         trial = TrialFolder(self.store, self.key)
-        folder = None if trial.end() else trial.begin(self._new_attempt(len(trial.attempts()) + 1))
-        if folder is not None:
-            self.attempt = RunningAttempt(
-                folder,
-                self.recipe,
-                lambda: self._splits(self.recipe.data),
-                place=Place(self.device, self.job.cpus, self.job.fingerprints[self.recipe.data.name]),
-                stop=self._stop_requested,
-                checkpoint_every_s=self.job.checkpoint_every_s,
-            )
+        numbers = trial.numbers()
+        folder = None if trial.end() else trial.begin(self._new_attempt(numbers[-1] + 1 if numbers else 1))
+        if folder is None:
+            return ""
+        self.watchdog = Watchdog(self.store.root / folder.path / "crash.txt", self.job.silent_after_s)
+        self.attempt = self._running(folder)
+        return self.attempt.note
+
+    def _running(self, folder: AttemptFolder) -> "RunningAttempt":
+        from trainables.attempt import Place, RunningAttempt
+
+        return RunningAttempt(
+            folder,
+            self.recipe,
+            lambda: self._splits(self.recipe.data),
+            place=Place(self.device, self.job.cpus, self.job.fingerprints[self.recipe.data.name]),
+            stop=self._stop_requested,
+            checkpoint_every_s=self.job.checkpoint_every_s,
+        )
 
     def _new_attempt(self, number: int) -> Attempt:
         return Attempt(
@@ -131,4 +162,6 @@ class Trial(tune.Trainable):
         if not self.stopping and now - self.stop_polled >= POLL_STOP_EVERY_S:
             self.stopping = launches.stop_requested(self.store, self.job.launch)
             self.stop_polled = now
+            if self.watchdog is not None:
+                self.watchdog.beat()
         return self.stopping

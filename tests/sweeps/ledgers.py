@@ -6,6 +6,7 @@ from trainables.ledger import Attempt, AttemptFolder, End, Row, TrialFolder
 from trainables.store import Store
 
 LAUNCH = "small@smoke-0001"
+RECIPES: dict[str, Recipe] = {}  # of all cells made so far, by key
 
 
 def cell(arm: str, sigma: float | None, seeds: list[int]) -> Cell:
@@ -13,6 +14,7 @@ def cell(arm: str, sigma: float | None, seeds: list[int]) -> Cell:
     crop = {"kind": "uniform", "radius_px": 1} if sigma is None else {"kind": "gaussian", "sigma": sigma}
     fields = {"data": {"name": "digits", "train_images": 100}, "model": {"name": "resnet8", "width": 4}, "crop": crop}
     recipes = {seed: Recipe.model_validate({**fields, "seed": seed}) for seed in seeds}
+    RECIPES.update({recipe.key: recipe for recipe in recipes.values()})
     values = canonical(recipes[seeds[0]])
     del values["seed"]
     return Cell(
@@ -46,7 +48,7 @@ def small_sweep(seeds: list[int] | None = None, name: str = "small") -> Resolved
 def begin(store: Store, key: str, *, launch: str = LAUNCH) -> AttemptFolder:
     """Start the next attempt at a trial."""
     trial = TrialFolder(store, key)
-    store.write(f"{trial.path}/recipe.json", b"{}")
+    trial.write_recipe(RECIPES[key])
     number = len(trial.attempts()) + 1
     folder = trial.begin(
         Attempt(number=number, launch=launch, host="h", pid=1, started=1000.0, git_commit="c0ffee", git_dirty=False)

@@ -67,5 +67,5 @@ def test_of_many_cells_the_incomplete_ones_come_first(store: Store) -> None:
 def test_the_outcome_names_the_reasons_of_failures(store: Store) -> None:
     plain = console()
     print_outcome(plain, survey(store, ledgers.small_sweep()))
-    assert "failed: trial " in shown(plain)
+    assert "failed: hard Gaussian crop, sigma 0.3, seed 0 (trial " in shown(plain)
     assert "KeyError: 'x'" in shown(plain)

@@ -18,7 +18,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def _write(store: Store, launch: Launch) -> None:
-    store.write(f"launches/{launch.id}.json", launch.model_dump_json().encode())
+    path = f"launches/{launch.id}.json"
+    store.write(path, launch.sealed(path))
 
 
 def test_the_second_launch_of_a_sweep_is_told_who_runs_the_first(store: Store) -> None:
