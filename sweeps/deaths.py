@@ -112,7 +112,7 @@ def _reason(deaths: list[Death], silent_after_s: float) -> str:
         return f"silent for more than {silent_after_s:g} s: it hung, or a step takes longer; see --silent-after"
     if last.cause == "out of memory":
         return f"out of memory: {last.reason}, {len(deaths)} times; lower optim.batch_size or --max-concurrent"
-    return f"its process died {len(deaths)} times: {last.reason}"
+    return f"its process died {f'{len(deaths)} times' if len(deaths) > 1 else 'once'}: {last.reason}"
 
 
 def _what_ray_says(trial: Trial) -> str:

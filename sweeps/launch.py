@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from softaug.recipe import Recipe
 from sweeps import preflight
@@ -20,14 +20,11 @@ from sweeps.launched import save
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
 from sweeps.survey import Survey, survey
-from sweeps.tracker_thread import TrackerThread
+from sweeps.tracker_process import TrackerProcess
 from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
-
-if TYPE_CHECKING:
-    from sweeps.tracker import Projection
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,8 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
     with ExitStack() as stack:
         owned = stack.enter_context(_owned(store, sweep, view.say))
         to_do = _to_do(sweep, settings, view.say)
+        tracker = _Offline() if settings.tracking_uri is None else TrackerProcess(say=view.say)
+        stack.callback(tracker.kill)
         slots = 0
         if to_do:
             from sweeps import cluster
@@ -90,7 +89,14 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
             stack.enter_context(_stop_on_signals(store, owned, view.say))  # again: Ray has its own handler of SIGTERM
             slots = min(cluster.slots(sweep.resources), settings.max_concurrent or len(to_do), len(to_do))
         _prepare(store, sweep, to_do)
-        missing, trouble = _run(sweep, to_do, settings, owned, slots, view)
+        tracker.start(store, sweep, settings.tracking_uri or "", owned.id, upload_weights=settings.upload_weights)
+        trouble = None
+        if to_do:
+            from sweeps.train import train
+
+            view.watch(slots)
+            trouble = train(sweep, to_do, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
+        missing = tracker.close(sweep.trial_keys)
         return Outcome(survey(store, sweep), launches.stop_requested(store, owned.id), missing, trouble)
 
 
@@ -122,28 +128,11 @@ def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe]) -> None:
         trial.reopen()
 
 
-def _run(
-    sweep: ResolvedSweep, to_do: list[Recipe], settings: Settings, owned: launches.Launch, slots: int, view: View
-) -> tuple[int, str | None]:
-    """Train what is to do while the tracker follows; return how many trials are not in MLflow, and any trouble."""
-    training = threading.Event()
-    training.set()
-    trouble = None
-    tracker = _tracker(sweep, settings, owned, training, view.say)
-    try:
-        if to_do:
-            from sweeps.train import train
-
-            view.watch(slots)
-            trouble = train(sweep, to_do, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
-    finally:
-        training.clear()
-        missing = tracker.close(sweep.trial_keys)
-    return missing, trouble
-
-
 class _Offline:
-    """In a tracker's place when none is wanted."""
+    """In the tracker's place when none is wanted."""
+
+    def start(self, *_what: object, **_options: object) -> None:
+        """Start nothing."""
 
     def changed(self, key: str, ended: bool) -> None:
         """Note nothing."""
@@ -152,30 +141,8 @@ class _Offline:
         """Return how many trials `softaug sync` will bring to MLflow."""
         return len(keys)
 
-
-def _tracker(
-    sweep: ResolvedSweep,
-    settings: Settings,
-    owned: launches.Launch,
-    training: threading.Event,
-    warn: Callable[[str], None],
-) -> _Offline | TrackerThread:
-    uri = settings.tracking_uri
-    if uri is None:
-        return _Offline()
-
-    def is_running(launch_id: str) -> bool:
-        return training.is_set() if launch_id == owned.id else launches.is_alive(settings.store, launch_id)
-
-    def connect() -> "Projection":
-        from sweeps.tracker import Projection, be_brief
-
-        be_brief()
-        return Projection(settings.store, sweep, uri, is_running=is_running, upload_weights=settings.upload_weights)
-
-    thread = TrackerThread(connect, warn=warn)
-    thread.start_with(sweep.trial_keys)
-    return thread
+    def kill(self) -> None:
+        """End nothing."""
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sweeps.survey import Survey, Surveyor, time_left_s
 from trainables.store import Store
 
 RENEW_EVERY_S = 1.0
+LOOKING_SHARE = 50.0  # waits this many times as long as looking took
 SAY_EVERY_S = 60.0
 LINES_AROUND_TABLE = 6
 
@@ -51,8 +52,9 @@ class LiveView:
     def _renew_table(self) -> None:
         with Live(console=self.console, auto_refresh=False, transient=True) as live:
             while not self.over.is_set():
+                started = time.monotonic()
                 live.update(self._table(), refresh=True)
-                self.over.wait(RENEW_EVERY_S)
+                self._pause(started)
 
     def _table(self) -> RenderableType:
         now = self.surveyor.survey()
@@ -66,7 +68,7 @@ class LiveView:
         told: set[str] = set()
         ended, said = -1, 0.0
         while True:
-            last = self.over.is_set()
+            last, started = self.over.is_set(), time.monotonic()
             now = self.surveyor.survey()
             if now.ended != ended or time.monotonic() - said > SAY_EVERY_S:
                 self.say(progress_line(now, self.slots))
@@ -77,7 +79,11 @@ class LiveView:
                     self.say(f"  {cell.title}: {_errors(now, cell)}")
             if last:
                 return
-            self.over.wait(RENEW_EVERY_S)
+            self._pause(started)
+
+    def _pause(self, started: float) -> None:
+        """Wait until it is time to look again; looking at a large sweep must not slow it down."""
+        self.over.wait(max(RENEW_EVERY_S, LOOKING_SHARE * (time.monotonic() - started)))
 
 
 @contextmanager

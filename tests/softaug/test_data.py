@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
 from softaug import datasets
 from softaug.arrays import Arrays, fingerprint, load
@@ -26,7 +27,10 @@ def spread(labels: torch.Tensor, classes: int = 10) -> int:
     return int(counts.max() - counts.min())
 
 
-def test_the_digits(digits: Arrays) -> None:
+def test_the_digits_are_those_of_scikit_learn(digits: Arrays) -> None:
+    oracle = load_digits()
+    assert np.array_equal(digits.train_images[:, 0], np.rint(oracle.images * 255 / 16))
+    assert np.array_equal(digits.train_labels, oracle.target)
     assert digits.train_images.shape == (1_797, 1, 8, 8)
     assert digits.train_images.dtype == np.uint8
     assert (digits.train_images.min(), digits.train_images.max()) == (0, 255)
