@@ -25,6 +25,8 @@ from trainables.store import open_store
 from trainables.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    import torch
+
     from softaug.data import Splits
     from trainables.attempt import RunningAttempt
 
@@ -59,13 +61,13 @@ class Trial(tune.Trainable):
     def setup(  # type: ignore[override]  # tune.with_parameters adds the last two
         self, config: dict[str, Any], job: Job, data: dict[str, "ray.ObjectRef[Arrays]"]
     ) -> None:
-        """Take what all trials share; `data` holds the arrays of every data set of the sweep by name."""
-        import torch
+        """Take what all trials share; `data` holds the arrays of every data set of the sweep by name.
 
-        torch.set_num_threads(job.cpus)
+        Torch is imported with the first step: a process that takes long to set up loses its trial to one that has
+        just become free, and Tune ends it before it is ready, again and again while trials are short.
+        """
         self.job = job
         self.data = data
-        self.device = torch.device("cuda" if job.gpus > 0 else "cpu")
         self.loaded: tuple[Data, Splits] | None = None
         self.store = open_store(job.store)
         self.reset_config(config)
@@ -116,7 +118,8 @@ class Trial(tune.Trainable):
 
         self.begun = True
         self.stop_polled, self.stopping = 0.0, False
-        if self.device.type == "cuda":
+        torch.set_num_threads(self.job.cpus)
+        if self.job.gpus > 0:
             torch.cuda.empty_cache()
         trial = TrialFolder(self.store, self.key)
         numbers = trial.numbers()
@@ -128,13 +131,16 @@ class Trial(tune.Trainable):
         return self.attempt.note
 
     def _running(self, folder: AttemptFolder) -> "RunningAttempt":
+        import torch
+
         from trainables.attempt import Place, RunningAttempt
 
+        device = torch.device("cuda" if self.job.gpus > 0 else "cpu")
         return RunningAttempt(
             folder,
             self.recipe,
-            lambda: self._splits(self.recipe.data),
-            place=Place(self.device, self.job.cpus, self.job.fingerprints[self.recipe.data.name]),
+            lambda: self._splits(self.recipe.data, device),
+            place=Place(device, self.job.cpus, self.job.fingerprints[self.recipe.data.name]),
             stop=self._stop_requested,
             checkpoint_every_s=self.job.checkpoint_every_s,
         )
@@ -150,11 +156,11 @@ class Trial(tune.Trainable):
             git_dirty=self.job.git_dirty,
         )
 
-    def _splits(self, data: Data) -> "Splits":
+    def _splits(self, data: Data, device: "torch.device") -> "Splits":
         from softaug.data import split
 
         if self.loaded is None or self.loaded[0] != data:
-            self.loaded = (data, split(ray.get(self.data[data.name]), data).to(self.device))
+            self.loaded = (data, split(ray.get(self.data[data.name]), data).to(device))
         return self.loaded[1]
 
     def _stop_requested(self) -> bool:
