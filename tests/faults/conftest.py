@@ -1,0 +1,36 @@
+"""Scenes for fault tests: closed after each test, with nothing of them left running."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenes import Scene, tiny_sweep
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Return an empty scene."""
+    opened = Scene(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Return a scene with one launch of the tiny sweep, that ran to its end with two trials at a time."""
+    opened = Scene(tmp_path_factory.mktemp("undisturbed"))
+    launch = opened.launch(opened.sweep(tiny_sweep()), "--checkpoint-every", 0)
+    launch.ended(0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def killed_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Return a scene whose trials of seed 1 were killed once, at the end of their fifth epoch; all have finished."""
+    opened = Scene(tmp_path_factory.mktemp("killed-trial"))
+    poison = {"kind": "killed", "seed": 1, "epoch": 5, "attempts": [1]}
+    opened.launch(opened.sweep(tiny_sweep()), "--checkpoint-every", 0, poisons=[poison]).ended(0)
+    yield opened
+    opened.close()
