@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sweeps import cli, launched, tracker
+from sweeps import cli_results, launched, tracker
 from sweeps.preflight import Refused
 from tests import servers
 from tests.conftest import Softaug
@@ -182,7 +182,7 @@ def test_an_mlflow_that_fails_half_way_is_told_in_a_line(tmp_path: Path, monkeyp
     launched.save(open_store(tmp_path), ledgers.small_sweep())
     monkeypatch.setattr(tracker, "sync", fail)
     with pytest.raises(Refused, match=r"^MLflow at sqlite:.*: API request failed; try again$"):
-        cli._synced(None, None, str(tmp_path), None)
+        cli_results.synced(None, None, str(tmp_path), None)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sweeps"], ["plan", "quickstart"], ["status", "quickstart"]])

@@ -1,0 +1,114 @@
+"""Commands that show results: report, figure, table, why; and sync, which the first three begin with."""
+
+from typing import Annotated
+
+import typer
+
+from sweeps.launched import chosen
+from sweeps.options import (
+    OUT,
+    STORE,
+    FormatOption,
+    OutOption,
+    ScaleOption,
+    StoreOption,
+    SweepArgument,
+    SweepsArgument,
+    TrackingOption,
+    tracking_uri_of,
+    ui_url,
+    without_password,
+)
+from sweeps.preflight import Refused, unreachable_tracking
+from sweeps.resolved import ResolvedSweep
+from sweeps.terminal import say, warn_of_damaged_sweeps
+from trainables.store import open_store
+
+commands = typer.Typer()
+
+
+@commands.command()
+def report(
+    sweep: SweepsArgument = None,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    out: OutOption = OUT,
+) -> None:
+    """Write a page with the tables and figures of sweeps, every number with n and its error."""
+    wanted, uri = synced(sweep, scale, store, tracking_uri)
+    from analysis.report import write_report
+
+    page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=ui_url(uri))
+    say(f"wrote {page}")
+
+
+@commands.command()
+def figure(
+    sweep: SweepArgument,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    out: OutOption = OUT,
+) -> None:
+    """Draw a sweep's figure: SVG, PDF, PNG, and its numbers as CSV."""
+    (wanted,), uri = synced([sweep], scale, store, tracking_uri)
+    if wanted.figure is None:
+        raise Refused([f"sweep {wanted.name}: its file declares no figure; add `figure:` and launch it again"])
+    from analysis import figures
+
+    for path in figures.figure(wanted, tracking_uri=uri, out=out.absolute()):
+        say(f"wrote {path}")
+
+
+@commands.command()
+def table(
+    sweep: SweepArgument,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    form: FormatOption = "markdown",
+) -> None:
+    """Print a sweep's table."""
+    (wanted,), uri = synced([sweep], scale, store, tracking_uri)
+    from analysis import tables
+
+    typer.echo(tables.table(wanted, tracking_uri=uri, form=form))
+
+
+@commands.command()
+def sync(
+    sweep: SweepsArgument = None,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
+) -> None:
+    """Bring MLflow level with the results; an empty MLflow is filled again."""
+    wanted, uri = synced(sweep, scale, store, tracking_uri, upload_weights=upload_weights)
+    for each in wanted:
+        say(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {without_password(uri)}")
+
+
+def synced(
+    names: list[str] | None, scale: str | None, store: str, tracking_uri: str | None, *, upload_weights: bool = False
+) -> tuple[list[ResolvedSweep], str]:
+    """Bring MLflow level with the sweeps chosen; return them and its URI."""
+    opened = open_store(store)
+    uri = tracking_uri_of(opened, tracking_uri)
+    wanted = chosen(opened, names, scale)
+    warn_of_damaged_sweeps(opened)
+    problems = unreachable_tracking(uri)
+    if problems:
+        raise Refused(problems)
+    from mlflow.exceptions import MlflowException
+
+    from sweeps import tracker
+
+    tracker.be_brief()
+    try:
+        for sweep in wanted:
+            tracker.sync(opened, sweep, uri, upload_weights=upload_weights)
+    except MlflowException as error:
+        raise Refused([f"MLflow at {without_password(uri)}: {str(error).splitlines()[0]}; try again"]) from error
+    return wanted, uri
