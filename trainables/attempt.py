@@ -25,6 +25,7 @@ from trainables.sealed import Damaged
 
 WRITE_ROWS_EVERY_S = 1.0
 LONGEST_REASON = 500
+CHECKPOINTS_SHARE = 0.02  # of the time, at most
 
 AttemptState = Literal["running", "interrupted"] | EndState
 
@@ -65,6 +66,7 @@ class RunningAttempt:
         self.place = place
         self.stop = stop
         self.checkpoint_every_s = checkpoint_every_s
+        self.checkpoint_cost_s = 0.0
         self.rows, self.resume, self.note = _continue_from(folder)
         self.seconds_before = self.rows[-1].seconds if self.rows else 0.0
         self.started = self.rows_written = self.checkpoint_written = time.monotonic()
@@ -114,7 +116,7 @@ class RunningAttempt:
             self.rows.append(Row(epoch=epoch.number, time=time.time(), seconds=self.seconds, metrics=metrics))
         self.boundary = epoch
         now = time.monotonic()
-        if now - self.checkpoint_written >= self.checkpoint_every_s and epoch.final is None:
+        if now - self.checkpoint_written >= self.checkpoint_due_s and epoch.final is None:
             self._write_checkpoint()
         elif now - self.rows_written >= WRITE_ROWS_EVERY_S:
             self._write_rows()
@@ -123,12 +125,20 @@ class RunningAttempt:
         self.folder.write_rows(self.rows)
         self.rows_written = time.monotonic()
 
+    @property
+    def checkpoint_due_s(self) -> float:
+        """Seconds from one checkpoint to the next: as asked for, longer if writing one takes long; 0: every epoch."""
+        longer = self.checkpoint_cost_s / CHECKPOINTS_SHARE if self.checkpoint_every_s > 0 else 0.0
+        return max(self.checkpoint_every_s, longer)
+
     def _write_checkpoint(self) -> None:
+        started = time.monotonic()
         self._write_rows()  # first, so that a checkpoint never lacks the rows it builds on
         if self.boundary is not None:
             metadata = {"trial": self.folder.trial.key, "epoch": str(self.boundary.number)}
             self.folder.write_checkpoint(self.boundary.number, to_bytes(self.boundary.state(), metadata))
         self.checkpoint_written = time.monotonic()
+        self.checkpoint_cost_s = self.checkpoint_written - started
 
     def _finish(self, final: Final) -> AttemptState:
         metrics = checked(final.metrics, self.epoch, expected=AT_THE_END)

@@ -19,6 +19,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from pydantic import Field
@@ -216,7 +217,11 @@ class AttemptFolder:
 
     def write_checkpoint(self, epoch: int, content: bytes) -> None:
         """Keep a checkpoint of this epoch's end, and of the earlier ones only the newest."""
-        self.store.write(f"{self.path}/checkpoint-{epoch:06d}-{_digest(content)}.safetensors", content)
+        written = f"{self.path}/checkpoint.new"
+        with ThreadPoolExecutor(1) as other:  # the digest takes as long as the disk does
+            digest = other.submit(_digest, content)
+            self.store.write(written, content)
+        self.store.rename(written, f"{self.path}/checkpoint-{epoch:06d}-{digest.result()}.safetensors")
         for name in self.checkpoint_names()[CHECKPOINTS_KEPT:]:
             self.store.delete(f"{self.path}/{name}")
 
@@ -268,4 +273,4 @@ class AttemptFolder:
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

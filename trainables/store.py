@@ -35,6 +35,10 @@ class Store:
         temporary = _write_beside(target, content)
         os.replace(temporary, target)
 
+    def rename(self, path: str, new: str) -> None:
+        """Give a file another name, replacing what has it."""
+        os.replace(self.root / path, self.root / new)
+
     def create(self, path: str, content: bytes) -> bool:
         """Create a file that does not exist yet. Return False, changing nothing, if it does."""
         target = self.root / path

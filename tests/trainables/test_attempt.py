@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from softaug import arrays, data
-from softaug.fit import Diverged
+from softaug.fit import Diverged, fit
 from softaug.recipe import Recipe
 from trainables import attempt as attempts
 from trainables.attempt import Place, RunningAttempt
@@ -177,3 +177,97 @@ def test_a_store_that_is_full_is_the_launch_s_business(
     with pytest.raises(OSError, match="No space left"):
         attempt.advance(60)
     assert TrialFolder(store, RECIPE.key).end() is None
+
+
+def test_checkpoints_that_take_long_are_written_less_often(tmp_path: Path, splits: data.Splits) -> None:
+    attempt = running(open_store(tmp_path), splits, checkpoint_every_s=60.0)
+    attempt.checkpoint_cost_s = 0.5
+    assert attempt.checkpoint_due_s == 60.0
+    attempt.checkpoint_cost_s = 6.0
+    assert attempt.checkpoint_due_s == pytest.approx(300.0), "at most a fiftieth of the time"
+    attempt.checkpoint_every_s = 0.0
+    assert attempt.checkpoint_due_s == 0.0, "every epoch means every epoch"
+
+
+def test_a_metric_that_is_not_finite_ends_the_trial_as_diverged_and_a_strange_one_as_failed(
+    tmp_path: Path, splits: data.Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, (value, state, reason) in enumerate(
+        [
+            (float("inf"), "diverged", "epoch 2: train/extra is inf; lower optim.lr"),
+            ("0.5", "failed", "BadMetric: epoch 2 reported train/extra as str; a metric is a number"),
+        ]
+    ):
+
+        def strange(*arguments: Any, extra: Any = value, **named: Any) -> Any:
+            for epoch in fit(*arguments, **named):
+                if epoch.number == 2:
+                    epoch.metrics["train/extra"] = extra
+                yield epoch
+
+        monkeypatch.setattr(attempts, "fit", strange)
+        store = open_store(tmp_path / str(number))
+        assert running(store, splits).advance(60) == state
+        assert (ended(store).epochs, ended(store).reason) == (1, reason)
+
+
+def test_a_missing_final_metric_fails_the_trial(
+    tmp_path: Path, splits: data.Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*arguments: Any, **named: Any) -> Any:
+        for epoch in fit(*arguments, **named):
+            if epoch.final is not None:
+                del epoch.final.metrics["test/ece"]
+            yield epoch
+
+    monkeypatch.setattr(attempts, "fit", lacking)
+    store = open_store(tmp_path)
+    assert running(store, splits).advance(60) == "failed"
+    assert "reported no test/ece; reported: test/top1_error" in (ended(store).reason or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of GPU memory; lower optim.batch_size"),
+        (MemoryError(), "out of memory; lower optim.batch_size or --max-concurrent (MemoryError"),
+        (OSError(5, "Input/output error"), "OSError: [Errno 5] Input/output error"),
+        (SystemExit(3), "SystemExit: 3"),
+        (ValueError("x" * 10_000), "ValueError: xxx"),
+    ],
+)
+def test_what_training_raises_ends_the_trial_with_a_line(
+    error: BaseException, begins: str, tmp_path: Path, splits: data.Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: Any, **_named: Any) -> Any:
+        raise error
+        yield
+
+    monkeypatch.setattr(attempts, "fit", broken)
+    store = open_store(tmp_path)
+    assert running(store, splits).advance(60) == "failed"
+    reason = ended(store).reason or ""
+    assert reason.startswith(begins)
+    assert len(reason) <= 501
+    assert "\n" not in reason
+
+
+def test_a_failed_trial_keeps_its_checkpoint_and_is_tried_again_from_there(
+    tmp_path: Path, splits: data.Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **named: Any) -> Any:
+        for epoch in fit(*arguments, **named):
+            if epoch.number == 3:
+                raise ValueError("a bug")
+            yield epoch
+
+    store = open_store(tmp_path)
+    monkeypatch.setattr(attempts, "fit", broken)
+    assert running(store, splits, checkpoint_every_s=0.0).advance(60) == "failed"
+    monkeypatch.undo()
+    TrialFolder(store, RECIPE.key).reopen()
+    again = running(store, splits)
+    assert again.epoch == 2
+    assert again.advance(60) == "finished"
+    left = [path.name for path in store.root.rglob("checkpoint-*")]
+    assert left == [], "once it has ended well, no attempt's checkpoints are left"
