@@ -1,8 +1,9 @@
-# make demo: everything from nothing to the report. make test: everything a change must pass. Needs Python, pip, make.
+# make demo: everything from nothing to the report. make test: what a change must pass; make test-slow: faults, servers,
+# pages, every command of the README. Needs Python, pip, make.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check format benchmarks lock system-packages clean
+.PHONY: install demo test test-slow check format benchmarks lock system-packages clean
 
 install: .venv/installed
 
@@ -20,6 +21,9 @@ demo: install
 test: check
 	$(BIN)/python -m pytest -m "not slow"
 
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
 check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -33,7 +37,11 @@ format: install
 benchmarks: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/status.py
+	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/quickstart.py
+	$(BIN)/python benchmarks/outage.py
 
 # After changing dependencies in pyproject.toml: the newest versions it allows, written down exactly.
 lock:

@@ -77,6 +77,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a dozen launches' worth of processes
 def test_every_softaug_command_runs(softaug: Softaug, folder: Path, cluster: str, mlflow: str) -> None:
     commands = [command for command in COMMANDS if command.startswith("softaug")]
@@ -93,6 +94,7 @@ def test_every_softaug_command_runs(softaug: Softaug, folder: Path, cluster: str
     assert not (folder / "shared" / "mlflow.db").exists(), "the cluster's runs went to the server"
 
 
+@pytest.mark.slow
 def test_softaug_ui_serves_mlflow(folder: Path, tmp_path: Path) -> None:
     assert "softaug ui" in COMMANDS
     port = servers.free_port()

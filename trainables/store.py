@@ -104,8 +104,10 @@ class Store:
 
 
 def open_store(location: str | Path) -> Store:
-    """Return the store at a folder, made absolute. Raises StoreRefused for a URL."""
+    """Return the store at a folder, made absolute. Raises StoreRefused for a URL or no name at all."""
     text = str(location)
+    if not text:
+        raise StoreRefused("the store has no name; give the path of a folder, with --store or SOFTAUG_STORE")
     if "://" in text:
         raise StoreRefused(
             f"the store {text} is a URL; a ledger needs a folder that every node sees (a local disk, or a shared "

@@ -98,6 +98,11 @@ def test_a_url_is_refused_with_the_way_out() -> None:
         open_store("s3://bucket/runs")
 
 
+def test_no_name_is_refused_rather_than_the_working_folder_taken() -> None:
+    with pytest.raises(StoreRefused, match="has no name"):
+        open_store("")
+
+
 def test_the_root_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_store("runs").root == tmp_path / "runs"
