@@ -1,41 +1,34 @@
 """MLflow as a projection of the ledger: bring one run up to what the files say, any number of times.
 
 An experiment per sweep and scale; in it one parent run per cell (mean, standard error, n) and one child run per
-trial. A run is found by its tags, created if it is missing, and its tag `epochs` says which rows it already has, so
-every row is sent once; the tag `state` is written last, so a projection cut short is simply done again. Parameters
-are the recipe and never change; what moves is a metric or a tag. Explicit run ids only, never the fluent API.
+trial. Parameters are the recipe and never change; what moves is a metric or a tag. A trial's `rows_sent` never falls,
+so an epoch that is done again after a crash is shown once; a cell's run goes on as long as a launch of its trials does.
 """
 
 import logging
 import os
-import shutil
-import tempfile
+import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 
-from softaug.recipe import flatten
+from sweeps import run_contents
+from sweeps.mlflow_runs import Experiment, Held, Kind
 from sweeps.resolved import Cell, ResolvedSweep
-from sweeps.survey import estimates
+from sweeps.run_contents import FORM, STATUS, LedgerTrial, Seen, fitted
+from sweeps.tracker_thread import in_a_line, is_refusal
 from trainables import launches
-from trainables.ledger import Attempt, End, Row, TrialFolder
+from trainables.sealed import Damaged
 from trainables.store import Store
-
-STATUS = {
-    "finished": "FINISHED",
-    "diverged": "FAILED",
-    "failed": "FAILED",
-    "stopped": "KILLED",
-    "interrupted": "KILLED",
-}
-PAGE = 1000
 
 
 class Projection:
-    """One sweep's experiment in MLflow. Any call may raise whatever MLflow raises; calling again is always right."""
+    """One sweep's experiment in MLflow.
+
+    Any call may raise whatever MLflow raises: then make a new projection and call again. Raises Damaged for a trial
+    whose files cannot be believed; the others may go on.
+    """
 
     def __init__(
         self,
@@ -51,188 +44,150 @@ class Projection:
         self.sweep = sweep
         self.is_running = is_running
         self.upload_weights = upload_weights
-        self.client = MlflowClient(tracking_uri)
-        self.experiment_id = self._experiment(tracking_uri)
+        self.experiment = Experiment(store, sweep, tracking_uri)
         self.cell_of = {key: cell for cell in sweep.cells for key in cell.trials.values()}
         self.seed_of = {key: seed for cell in sweep.cells for seed, key in cell.trials.items()}
-        self.tags: dict[str, dict[str, str]] = {}  # run id -> tags, as MLflow has them
-        self.trial_runs: dict[str, str] = {}
-        self.cell_runs: dict[str, str] = {}
-        for run in self._runs():
-            self._remember(run)
+        self.seen: dict[str, Seen] = {}  # a trial is projected after every change, so a cell need not read it again
 
     def project(self, key: str) -> None:
-        """Bring a trial's run up to the ledger, and its cell's once all its seeds have ended."""
-        trial = TrialFolder(self.store, key)
-        attempts = trial.attempts()
-        if not attempts:
-            return
-        rows, end = trial.rows(), trial.end()
-        run_id = self.trial_runs.get(key) or self._create_trial_run(key, attempts[0])
-        running = end is None and self.is_running(attempts[-1].launch)
-        state = end.state if end else "running" if running else "interrupted"
-        tags = _trial_tags(state, attempts, rows, end) | self._weights_tag(trial, end)
-        known = self.tags[run_id]
-        if any(known.get(name) != value for name, value in tags.items()):
-            self._send_rows(run_id, rows, end)
-            if end is not None and end.state == "finished":
-                self._send_artifacts(run_id, trial, end)
-            self._set_status(run_id, state, end.ended if end else rows[-1].time if rows else attempts[-1].started)
-            self._set_tags(run_id, tags)
-        self._project_cell(self.cell_of[key])
-
-    def _experiment(self, tracking_uri: str) -> str:
-        found = self.client.get_experiment_by_name(self.sweep.experiment)
-        if found is not None:
-            if found.lifecycle_stage == "deleted":
-                raise ValueError(
-                    f"MLflow's experiment {self.sweep.experiment} was deleted; restore it with "
-                    f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
-                )
-            return str(found.experiment_id)
-        served = tracking_uri.startswith(("http://", "https://"))
-        location = None if served else (self.store.root / "artifacts" / self.sweep.experiment).as_uri()
-        note = f"{self.sweep.question}\n\nExpected: {self.sweep.expect}"
-        tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
-        return str(self.client.create_experiment(self.sweep.experiment, location, tags=tags))
-
-    def _runs(self) -> list[Run]:
-        runs: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs([self.experiment_id], max_results=PAGE, page_token=token)
-            runs.extend(page)
-            token = page.token
-            if not token:
-                return runs
-
-    def _remember(self, run: Run) -> str:
-        tags: dict[str, str] = dict(run.data.tags)
-        run_id: str = run.info.run_id
-        self.tags[run_id] = tags
-        if tags.get("kind") == "trial":
-            self.trial_runs[tags["trial_key"]] = run_id
-        elif tags.get("kind") == "cell":
-            self.cell_runs[tags["cell_key"]] = run_id
-        return run_id
-
-    def _create_trial_run(self, key: str, attempt: Attempt) -> str:
-        cell, seed = self.cell_of[key], self.seed_of[key]
-        parent = self.cell_runs.get(cell.cell_key) or self._create_cell_run(cell, attempt)
-        tags = {
-            "kind": "trial",
-            "trial_key": key,
-            "seed": str(seed),
-            "mlflow.parentRunId": parent,
-            **self._common_tags(cell),
-        }
-        return self._create_run(f"{cell.title}, seed {seed}", attempt, tags, {**cell.recipe, "seed": seed})
-
-    def _create_cell_run(self, cell: Cell, attempt: Attempt) -> str:
-        axes = {f"axis.{name}": str(value) for name, value in cell.axes.items()}
-        tags = {"kind": "cell", **axes, **self._common_tags(cell)}
-        return self._create_run(cell.title, attempt, tags, cell.recipe)
-
-    def _create_run(self, name: str, attempt: Attempt, tags: dict[str, str], recipe: dict[str, Any]) -> str:
-        start = round(attempt.started * 1000)
-        run = self.client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
-        params = [Param(name, str(value)) for name, value in flatten(recipe).items()]
-        self.client.log_batch(run.info.run_id, params=params)
-        return self._remember(run)
-
-    def _common_tags(self, cell: Cell) -> dict[str, str]:
-        return {
-            "sweep": self.sweep.name,
-            "scale": self.sweep.scale,
-            "arm": cell.arm,
-            "cell_key": cell.cell_key,
-            "mlflow.source.name": f"softaug launch {self.sweep.name} --scale {self.sweep.scale}",
-        }
-
-    def _weights_tag(self, trial: TrialFolder, end: End | None) -> dict[str, str]:
-        if end is None or end.state != "finished":
-            return {}
-        return {"weights": str(self.store.root / trial.path / f"{end.attempt:04d}" / "weights.safetensors")}
-
-    def _send_rows(self, run_id: str, rows: list[Row], end: End | None) -> None:
-        sent = int(self.tags[run_id].get("epochs", 0))
-        metrics = [
-            Metric(name, value, round(row.time * 1000), row.epoch)
-            for row in rows
-            if row.epoch > sent
-            for name, value in row.metrics.items()
-        ]
-        if end is not None:
-            metrics += [Metric(name, value, round(end.ended * 1000), end.epochs) for name, value in end.metrics.items()]
-        self.client.log_batch(run_id, metrics=metrics)
-
-    def _send_artifacts(self, run_id: str, trial: TrialFolder, end: End) -> None:
-        attempt = f"{trial.path}/{end.attempt:04d}"
-        files = {name: f"{attempt}/{name}" for name in ("samples.png", "reliability.json")}
-        if self.upload_weights:
-            files["weights.safetensors"] = f"{attempt}/weights.safetensors"
-        contents = {name: self.store.read(path) for name, path in files.items()}
-        recipe = self.store.read(f"{trial.path}/recipe.json")
-        self._upload(run_id, {"recipe.json": recipe, "sweep.yaml": self.sweep.source.encode(), **contents})
-
-    def _upload(self, run_id: str, contents: dict[str, bytes]) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="softaug-artifacts-"))
+        """Bring a trial's run up to the ledger, and its cell's."""
+        cell = self.cell_of[key]
         try:
-            for name, content in contents.items():
-                (folder / name).write_bytes(content)
-            self.client.log_artifacts(run_id, str(folder))
-        finally:
-            shutil.rmtree(folder)
+            self.seen[key] = Seen("damaged")
+            trial = LedgerTrial(self.store, key, self.is_running)
+            self.seen[key] = trial.seen
+            if trial.begun:
+                self._project_trial(key, cell, trial)
+        except Damaged as damaged:
+            self._leave(key, str(damaged))
+            self._project_cell(cell)
+            raise
+        self._project_cell(cell)
 
-    def _set_status(self, run_id: str, state: str, ended: float) -> None:
-        if state in STATUS:
-            self.client.set_terminated(run_id, STATUS[state], end_time=round(ended * 1000))
-        elif self.tags[run_id].get("state", "running") != "running":
-            self.client.update_run(run_id, status="RUNNING")
-
-    def _set_tags(self, run_id: str, tags: dict[str, str]) -> None:
-        self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-        self.tags[run_id] |= tags
+    def _project_trial(self, key: str, cell: Cell, trial: LedgerTrial) -> None:
+        seed = self.seed_of[key]
+        tags = {"trial_key": key, "seed": str(seed), **self._common_tags("trial", cell)}
+        tags["mlflow.parentRunId"] = self._cell_run(cell, trial).run_id
+        now = trial.tags()
+        run = self.experiment.runs.get(("trial", key))
+        if run is None:
+            early = {**tags, "attempt": now["attempt"], "state": "running"}
+            run = self.experiment.make("trial", key, f"{cell.title}, seed {seed}", trial.started, early)
+        sent = int(run.tags.get("rows_sent", run.tags.get("epochs", 0)))
+        tags = fitted({**tags, **now, **FORM, "rows_sent": str(max(sent, int(now["epochs"])))})
+        status = STATUS[trial.state]
+        if run.is_level(status, tags):
+            return
+        self.experiment.upload(run, trial.files(weights=self.upload_weights), with_sweep=trial.state == "finished")
+        metrics = trial.metrics(sent, self._known(run, trial))
+        self.experiment.set_status(run, status, trial.last)
+        self.experiment.log(run, metrics, {**cell.recipe, "seed": seed}, tags)
 
     def _project_cell(self, cell: Cell) -> None:
-        """Write mean, standard error and n at step 0, once all seeds have ended, and again if that changes."""
-        trials = {key: TrialFolder(self.store, key).end() for key in cell.trials.values()}
-        if any(end is None for end in trials.values()):
+        """Show whether the cell goes on and, once all its seeds have ended, mean, standard error and n at step 0."""
+        run = self.experiment.runs.get(("cell", cell.cell_key))
+        if run is None:
             return
-        ends = [end for end in trials.values() if end is not None]
-        outcome = " ".join(f"{key[:12]}:{end.state}:{end.attempt}" for key, end in zip(trials, ends, strict=True))
-        run_id = self.cell_runs[cell.cell_key]
-        if self.tags[run_id].get("outcome") == outcome:
+        seen = [self._seen(key) for key in cell.trials.values()]
+        status = run_contents.cell_status(seen, self.is_running)
+        tags = fitted({**self._cell_tags(cell), **FORM})
+        if status in ("FINISHED", "FAILED"):
+            tags |= fitted({"seeds": " ".join(map(str, cell.trials)), "outcome": run_contents.outcome(cell, seen)})
+        if run.is_level(status, tags):
             return
-        ended = max(end.ended for end in ends)
-        self.client.log_batch(run_id, metrics=_cell_metrics(ends, round(ended * 1000)))
-        finished = next((key for key, end in zip(trials, ends, strict=True) if end.state == "finished"), None)
-        self._send_cell_artifacts(run_id, finished)
-        complete = all(end.state == "finished" for end in ends)
-        self.client.set_terminated(run_id, "FINISHED" if complete else "FAILED", end_time=round(ended * 1000))
-        self._set_tags(run_id, {"seeds": " ".join(map(str, cell.trials)), "outcome": outcome})
+        metrics: list[Metric] = []
+        last = max(each.last for each in seen)
+        if "outcome" in tags and tags["outcome"] != run.tags.get("outcome"):
+            as_of = max(round(last * 1000), int(run.tags.get("as_of", 0)) + 1)
+            metrics = run_contents.cell_metrics(self.store, cell, as_of)
+            tags["as_of"] = str(as_of)
+            self.experiment.upload(run, self._samples(cell, seen), with_sweep=True)
+        self.experiment.set_status(run, status, last)
+        self.experiment.log(run, metrics, cell.recipe, tags)
 
-    def _send_cell_artifacts(self, run_id: str, finished: str | None) -> None:
-        contents = {"sweep.yaml": self.sweep.source.encode()}
-        if finished is not None:
-            trial = TrialFolder(self.store, finished)
-            end = trial.end()
-            if end is not None:
-                contents["samples.png"] = self.store.read(f"{trial.path}/{end.attempt:04d}/samples.png")
-        self._upload(run_id, contents)
+    def _samples(self, cell: Cell, seen: list[Seen]) -> list[str]:
+        """Return the path of the pictures of the first seed that finished and still has them."""
+        for key, each in zip(cell.trials.values(), seen, strict=True):
+            path = f"trials/{key[:2]}/{key}/{each.attempt:04d}/samples.png"
+            if each.state == "finished" and self.store.exists(path):
+                return [path]
+        return []
+
+    def _seen(self, key: str) -> Seen:
+        if key not in self.seen:
+            try:
+                self.seen[key] = LedgerTrial(self.store, key, self.is_running).seen
+            except Damaged:
+                self.seen[key] = Seen("damaged")
+        return self.seen[key]
+
+    def _leave(self, key: str, why: str) -> None:
+        """Leave no run running whose trial's files are damaged."""
+        run = self.experiment.runs.get(("trial", key))
+        if run is not None and run.status == "RUNNING":
+            self.experiment.set_status(run, "KILLED", time.time())
+            self.experiment.log(run, [], {}, fitted({"state": "interrupted", "reason": why}))
+
+    def _cell_run(self, cell: Cell, trial: LedgerTrial) -> Held:
+        run = self.experiment.runs.get(("cell", cell.cell_key))
+        return run or self.experiment.make("cell", cell.cell_key, cell.title, trial.started, self._cell_tags(cell))
+
+    def _common_tags(self, kind: Kind, cell: Cell) -> dict[str, str]:
+        return {"kind": kind, **run_contents.common_tags(self.store, self.sweep, cell)}
+
+    def _cell_tags(self, cell: Cell) -> dict[str, str]:
+        return {f"axis.{name}": str(value) for name, value in cell.axes.items()} | self._common_tags("cell", cell)
+
+    def _known(self, run: Held, trial: LedgerTrial) -> set[tuple[str, int]]:
+        """Return the (name, step) that MLflow has already, as far as they might come again with another time.
+
+        That is if rows of an earlier attempt arrived but not the tags that say so: an epoch may be done again.
+        """
+        if run.tags.get("attempt") == trial.tags()["attempt"]:
+            return set()
+        return self.experiment.steps(run, {name for row in trial.rows for name in row.metrics})
 
 
-def sync(store: Store, sweep: ResolvedSweep, tracking_uri: str, *, upload_weights: bool) -> None:
-    """Project every trial of a sweep once. Raises whatever MLflow raises."""
-    projection = Projection(
-        store,
-        sweep,
-        tracking_uri,
-        is_running=lambda launch: launches.is_alive(store, launch),
-        upload_weights=upload_weights,
-    )
-    for key in sweep.trial_keys:
+def sync(store: Store, sweep: ResolvedSweep, tracking_uri: str, *, upload_weights: bool) -> list[str]:
+    """Project every trial of a sweep; return a problem for each that MLflow refuses or whose files are damaged.
+
+    Raises MlflowException if MLflow goes away: calling again goes on from there.
+    """
+
+    def is_running(launch: str) -> bool:
+        return launches.is_alive(store, launch)
+
+    def connect() -> Projection:
+        return Projection(store, sweep, tracking_uri, is_running=is_running, upload_weights=upload_weights)
+
+    problems = []
+    try:
+        projection = connect()
+        for key in sweep.trial_keys:
+            try:
+                projection.project(key)
+            except Damaged as damaged:
+                problems.append(f"trial {key[:12]} is not in MLflow: {damaged}")
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
+                projection = connect()
+                problems += _second_try(projection, key)
+    except MlflowException:
+        raise
+    except Exception as error:
+        raise MlflowException(in_a_line(error)) from error
+    return problems
+
+
+def _second_try(projection: Projection, key: str) -> list[str]:
+    try:
         projection.project(key)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        return [f"MLflow refuses trial {key[:12]}: {in_a_line(error)}"]
+    return []
 
 
 def be_brief() -> None:
@@ -243,36 +198,4 @@ def be_brief() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-
-def _cell_metrics(ends: list[End], timestamp: int) -> list[Metric]:
-    known = estimates(ends)
-    values = {"n": float(max((value.n for value in known.values()), default=0))}
-    for name, value in known.items():
-        values[f"mean/{name}"] = value.mean
-        if value.se is not None:
-            values[f"se/{name}"] = value.se
-    return [Metric(name, value, timestamp, 0) for name, value in values.items()]
-
-
-def _trial_tags(state: str, attempts: list[Attempt], rows: list[Row], end: End | None) -> dict[str, str]:
-    newest = attempts[-1]
-    tags = {
-        "attempt": str(newest.number),
-        "host": newest.host,
-        "git_commit": newest.git_commit,
-        "git_dirty": str(newest.git_dirty).lower(),
-        "epochs": str(end.epochs if end else rows[-1].epoch if rows else 0),
-        "state": state,
-    }
-    if end is not None:
-        tags |= {
-            "device": end.device,
-            "cpu": end.cpu,
-            "threads": str(end.threads),
-            "data_fingerprint": end.data_fingerprint,
-            "seconds": f"{end.seconds:.3f}",
-            "reason": end.reason or "",
-            **end.versions,
-        }
-    return tags
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

@@ -85,7 +85,7 @@ def test_a_finished_trial_becomes_a_child_run_with_everything_of_it(store: Store
 def test_a_cell_has_its_mean_once_all_seeds_have_ended(store: Store, uri: str) -> None:
     sweep = ledgers.small_sweep()
     first, second, *_ = sweep.trial_keys
-    project = projection(store, sweep, uri)
+    project = projection(store, sweep, uri, running=True)
     ledgers.finish(ledgers.begin(store, first), 2.0)
     project.project(first)
     cell = runs(uri, "cell")[sweep.cells[0].cell_key]
