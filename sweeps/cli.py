@@ -21,6 +21,7 @@ from sweeps.options import (
     STORE,
     DataOption,
     JsonOption,
+    LaunchedArgument,
     ScaleOption,
     SeedsOption,
     StoreOption,
@@ -155,6 +156,17 @@ def status(
         say(f"{now.sweep.experiment}: {progress_line(now, 1)}")
     if sweep is not None:
         print_outcome(console, surveys[0])
+
+
+@app.command()
+def stop(sweep: LaunchedArgument, scale: ScaleOption = None, store: StoreOption = STORE) -> None:
+    """End a launch from another shell: its trials keep their last epoch."""
+    from sweeps.stop import running_launch
+    from sweeps.stop import stop as ask
+
+    opened = open_store(store)
+    if not ask(opened, running_launch(opened, sweep, scale), say):
+        raise typer.Exit(1)
 
 
 app.add_typer(cli_results.commands)

@@ -1,4 +1,4 @@
-"""Commands around the launches: fetch, ui, schema."""
+"""Commands around the launches: doctor, fetch, ui, schema."""
 
 import os
 import sys
@@ -7,11 +7,33 @@ from typing import Annotated, Literal
 
 import typer
 
-from sweeps.options import STORE, DataOption, StoreOption, TrackingOption, tracking_uri_of, ui_url
+from sweeps.options import STORE, DataOption, JsonOption, StoreOption, TrackingOption, tracking_uri_of, ui_url
 from sweeps.terminal import print_json, say
 from trainables.store import open_store
 
 commands = typer.Typer()
+
+
+@commands.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what is found.")] = False,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    offline: Annotated[bool, typer.Option(help="Leave MLflow alone.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find and explain damaged files, dead launches, and runs in MLflow that are not as they should be."""
+    from sweeps.doctor import examine
+    from sweeps.findings import checkup_json, print_checkup
+
+    opened = open_store(store)
+    checkup = examine(opened, None if offline else tracking_uri_of(opened, tracking_uri), fix=fix)
+    if as_json:
+        print_json(checkup_json(checkup))
+    else:
+        print_checkup(checkup, looked_at_mlflow=not offline)
+    if checkup.findings:
+        raise typer.Exit(1)
 
 
 @commands.command()

@@ -21,7 +21,7 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.resolved import ResolvedSweep
-from sweeps.terminal import say, warn_of_damaged_sweeps
+from sweeps.terminal import say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.store import open_store
 
 commands = typer.Typer()
@@ -108,7 +108,8 @@ def synced(
     tracker.be_brief()
     try:
         for sweep in wanted:
-            tracker.sync(opened, sweep, uri, upload_weights=upload_weights)
+            for problem in tracker.sync(opened, sweep, uri, upload_weights=upload_weights):
+                say_on_stderr("warning", problem)
     except MlflowException as error:
         raise Refused([f"MLflow at {without_password(uri)}: {str(error).splitlines()[0]}; try again"]) from error
     return wanted, uri

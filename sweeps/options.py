@@ -8,6 +8,7 @@ import typer
 from trainables.store import Store
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A name from `softaug sweeps`, or a file's path.")]
+LaunchedArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A launched sweep's name, or its file.")]
 SweepsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Default: all launched.")]
 StoreOption = Annotated[str, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
 TrackingOption = Annotated[
