@@ -1,9 +1,89 @@
 """A trial's process or the launch itself is killed, or asked to stop: nothing is lost, nothing runs twice."""
 
-from tests.faults.scenes import Scene, measured
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.scenes import Scene, measured, tiny_sweep, until
 
 RUNNING_AGAIN_S = 10.0  # where a process of another trial is at hand; else a new one has to import torch first
 NEW_PROCESS_S = 60.0
+OUT_S = 30.0
+AT_ONCE_S = 5.0
+SEED = 20250701
+
+WRITE, CREATE, BESIDE = (f"trainables.store:{name}" for name in ("Store.write", "Store.create", "_write_beside"))
+MLFLOW = "mlflow.tracking.client:MlflowClient"
+
+
+def points() -> list[dict[str, Any]]:
+    """Return where the launch is killed: a function, a file, which call of it, by whose hand. Seeded."""
+    draw = random.Random(SEED)
+
+    def point(at: str, when: str, path: str, by: str, latest: int = 1) -> dict[str, Any]:
+        return {"at": at, "when": when, "path": path, "by": by, "nth": draw.randint(1, latest)}
+
+    return [
+        # Before the first trial.
+        point(CREATE, "before", "launches/*.json", "driver"),
+        point(CREATE, "after", "launches/*.json", "driver"),
+        point(BESIDE, "torn", "*/sweeps/*.json", "driver"),
+        point(BESIDE, "after", "*/recipe.json", "driver", 6),
+        point(CREATE, "before", "*/attempt-0001.json", "trial"),
+        # In an epoch.
+        point(CREATE, "after", "*/attempt-0001.json", "trial", 3),
+        point("softaug.fit:_step", "before", "", "trial", 10),
+        point("softaug.fit:_step", "after", "", "trial", 40),
+        # While writing, in a trial's process or in the launch's.
+        point(BESIDE, "torn", "*/epochs.jsonl", "trial", 20),
+        point(BESIDE, "after", "*/epochs.jsonl", "trial", 20),
+        point(BESIDE, "torn", "*/checkpoint-*", "trial", 20),
+        point(WRITE, "after", "*/checkpoint-*", "trial", 20),
+        point(BESIDE, "torn", "*/launches/*.json", "driver", 2),
+        # Between end and report.
+        point(WRITE, "before", "*/reliability.json", "trial", 2),
+        point(BESIDE, "torn", "*/end.json", "trial", 2),
+        point(CREATE, "after", "*/end.json", "trial", 2),
+        # During the projection to MLflow.
+        point(f"{MLFLOW}.create_run", "after", "", "any", 6),
+        point(f"{MLFLOW}.log_batch", "after", "", "any", 12),
+        point(f"{MLFLOW}.set_terminated", "before", "", "any", 6),
+        point(f"{MLFLOW}.log_artifacts", "before", "", "any", 4),
+    ]
+
+
+def name(kill: dict[str, Any]) -> str:
+    """Return a point as a test's name."""
+    where = kill["path"].strip("*/") or kill["at"].partition(":")[2]
+    return f"{kill['when']} {where} {kill['nth']}"
+
+
+def ends(scene: Scene) -> dict[Path, bytes]:
+    """Return what says that trials have ended."""
+    return {path: path.read_bytes() for path in scene.store.glob("trials/*/*/end.json")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", points(), ids=name)
+def test_a_killed_launch_goes_on_and_ends_as_if_nothing_had_been(
+    scene: Scene, undisturbed: Scene, kill: dict[str, Any]
+) -> None:
+    sweep = scene.sweep(tiny_sweep())
+    killed = scene.launch(sweep, "--checkpoint-every", 0, kills=[kill])
+    until(lambda: killed.process.poll() is not None, f"the end of the launch\n{killed.output}")
+    (event,) = scene.events("kill")
+    assert (event["victim"], killed.process.returncode) == (killed.process.pid, -signal.SIGKILL)
+    ended = ends(scene)
+    again = scene.launch(sweep, "--checkpoint-every", 0)
+    measured(f"F7 seed {SEED}, {name(kill)}: killed, {len(ended)} of 6 ended, whole again", again.ended(0))
+    assert ended == {path: path.read_bytes() for path in ended}, "what had ended did not run again"
+    assert scene.cells(sweep) == undisturbed.cells(sweep)
+    assert scene.table(sweep) == undisturbed.table(sweep)
+    scene.check()
 
 
 def test_a_trial_whose_process_is_killed_runs_again_within_seconds(killed_trial: Scene) -> None:
@@ -19,3 +99,37 @@ def test_a_trial_whose_process_is_killed_runs_again_within_seconds(killed_trial:
     assert min(waits) < RUNNING_AGAIN_S
     assert max(waits) < NEW_PROCESS_S
     killed_trial.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_launch_that_is_asked_to_stop_is_out_in_time(scene: Scene, number: signal.Signals) -> None:
+    sweep = scene.sweep(tiny_sweep(epochs=2000, seeds=[0]))
+    launch = scene.launch(sweep)
+    until(lambda: len({event["trial"] for event in scene.events("kept")}) == 2, "rows of both trials")
+    asked = time.monotonic()
+    launch.process.send_signal(number)
+    launch.ended(130)
+    measured(f"F26 {number.name}", time.monotonic() - asked)
+    assert time.monotonic() - asked < OUT_S
+    assert len({event["trial"] for event in scene.events("saved")}) == 2, "both kept their last epoch"
+    scene.check(complete=False, checkpoint_every_s=60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_launch_that_is_asked_twice_ends_at_once(scene: Scene, number: signal.Signals) -> None:
+    sweep = scene.sweep(tiny_sweep(seeds=[0]))
+    launch = scene.launch(sweep, "--checkpoint-every", 0, poisons=[{"kind": "hang", "epoch": 5}])
+    until(lambda: len(scene.events("strike")) == 2, "trials that hear nothing")
+    launch.process.send_signal(number)
+    until(lambda: "stopping" in launch.output, "the launch to have heard")
+    assert launch.process.poll() is None
+    asked = time.monotonic()
+    launch.process.send_signal(number)
+    launch.ended(130)
+    measured(f"F26 {number.name} twice", time.monotonic() - asked)
+    assert time.monotonic() - asked < AT_ONCE_S
+    scene.launch(sweep, "--checkpoint-every", 0).ended(0)
+    assert {start["epoch"] for start in scene.events("start", attempt=2)} == {4}
+    scene.check()

@@ -109,8 +109,7 @@ def _killing(index: int, kill: dict[str, Any]) -> Wrapper:
             now = fits(arguments)
             if now and kill["when"] == "torn":
                 target, content = arguments
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.with_name(f".{target.name}.torn").write_bytes(content[: len(content) // 2])
+                original(target, content[: len(content) // 2])
             if now and kill["when"] in ("before", "torn"):
                 _die(index, kill)
             returned = original(*arguments, **named)

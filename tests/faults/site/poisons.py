@@ -11,6 +11,7 @@ from typing import Any
 STEP_BYTES = 200_000_000
 MOST_BYTES = 6_000_000_000  # somebody else needs the machine too
 NOISE_BYTES = 100_000_000
+SLOW_S = 3.0  # longer than a trial looks away from the launch's wish to stop
 
 Metrics = dict[str, Any]
 
@@ -67,6 +68,11 @@ def _noise(metrics: Metrics) -> Metrics:
     return metrics
 
 
+def _slow(metrics: Metrics) -> Metrics:
+    threading.Event().wait(SLOW_S)
+    return metrics
+
+
 def _reporting(value: Any) -> Callable[[Metrics], Metrics]:
     return lambda metrics: metrics | {"train/kl": value}
 
@@ -85,6 +91,7 @@ POISONS: dict[str, Callable[[Metrics], Metrics]] = {
     "exit": _exit,
     "killed": _be_killed,
     "noise": _noise,
+    "slow": _slow,
     "nan": _reporting(float("nan")),
     "inf": _reporting(float("inf")),
     "text": _reporting("a word"),
