@@ -17,7 +17,7 @@ from trainables.sealed import Damaged, Entry
 from trainables.store import Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
-CUT_OFF = re.compile(r"\..+\.[0-9a-f]{32}")  # the temporary file of a write that was cut off
+CUT_OFF = re.compile(r"\..+\.[0-9a-f]{32}|checkpoint\.new")  # what a write leaves that was cut off
 RESULTS = ("weights.safetensors", "reliability.json", "samples.png")
 CURVE = (
     "Results stand, but of the curve only the epochs up to {epochs} can be believed; a trial that goes on needs them "

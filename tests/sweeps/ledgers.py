@@ -1,11 +1,18 @@
 """Ledgers without training: a small resolved sweep, and trials that began, went on and ended as a test says."""
 
+import os
+import subprocess
+import sys
+import time
+
 from softaug.recipe import Recipe, canonical
 from sweeps.resolved import Axis, Cell, Figure, ResolvedSweep, Resources
+from trainables.launches import Launch, this_machine
 from trainables.ledger import Attempt, AttemptFolder, End, Row, TrialFolder
 from trainables.store import Store
 
 LAUNCH = "small@smoke-0001"
+WEIGHTS = b"weights"
 RECIPES: dict[str, Recipe] = {}  # of all cells made so far, by key
 
 
@@ -45,6 +52,38 @@ def small_sweep(seeds: list[int] | None = None, name: str = "small") -> Resolved
     )
 
 
+def record_launch(store: Store, launch_id: str = LAUNCH, *, pid: int = 1, ended: bool = False) -> Launch:
+    """Write a launch of this machine that has just shown a sign of life."""
+    now, sweep = time.time(), launch_id.rpartition("-")[0]
+    launch = Launch(
+        id=launch_id,
+        sweep=sweep,
+        user="somebody",
+        host="h",
+        machine=this_machine(),
+        pid=pid,
+        since=now - 60,
+        beat=now,
+        ended=ended,
+    )
+    path = f"launches/{launch_id}.json"
+    store.write(path, launch.sealed(path))
+    return launch
+
+
+def dead_process() -> int:
+    """Return the id of a process of this machine that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def make_old(path: "os.PathLike[str]", seconds: float = 7200.0) -> None:
+    """Let a file have been changed so many seconds ago."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
 def begin(store: Store, key: str, *, launch: str = LAUNCH) -> AttemptFolder:
     """Start the next attempt at a trial."""
     trial = TrialFolder(store, key)
@@ -68,7 +107,7 @@ def rows(epochs: int) -> list[Row]:
 def finish(folder: AttemptFolder, error: float, *, epochs: int = 3) -> None:
     """End a trial with this top-1 error, in percent."""
     folder.write_rows(rows(epochs))
-    folder.write_results(weights=b"weights", reliability={"test": {}}, samples=b"png")
+    folder.write_results(weights=WEIGHTS, reliability={"test": {}}, samples=b"png")
     end_trial(folder, "finished", epochs, {"test/top1_error": error, "test/ece": error / 2})
 
 
@@ -91,6 +130,7 @@ def end_trial(
                 "metrics": metrics,
                 "ended": 1000.0 + epochs,
                 "seconds": float(epochs),
+                "weights_bytes": len(WEIGHTS) if state == "finished" else 0,
                 "versions": {"torch": "2.14.1"},
                 "reason": reason,
             }
