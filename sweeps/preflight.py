@@ -1,14 +1,10 @@
 """What is checked before anything starts, so that a launch is refused within seconds and nothing has been written.
 
-Nothing here imports torch, ray or mlflow; a dead Ray address is found by a TCP connection, then by a process with
-a deadline, because `ray.init` on one hangs for minutes.
+Nothing here imports torch, ray or mlflow.
 """
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,11 +12,11 @@ from urllib.parse import urlsplit
 
 from softaug import datasets
 from softaug.datasets import MissingData
+from sweeps.preflight_ray import refused_connection, unreachable_ray
 from sweeps.resolved import ResolvedSweep
 from trainables.store import Store
 
 CONNECT_TIMEOUT_S = 5.0
-RAY_TIMEOUT_S = 30.0
 
 
 class Refused(Exception):
@@ -78,28 +74,6 @@ def unreachable_tracking(uri: str) -> list[str]:
     ]
 
 
-def unreachable_ray(address: str) -> list[str]:
-    """Return a problem if no Ray cluster answers at host:port within seconds."""
-    hint = "start one with `ray start --head`, or leave --address out to run on this machine"
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address.startswith("ray://") or not host or not port.isdigit():
-        return [f"Ray address {address}: expected host:port of a cluster's head, as in 10.0.0.5:6379; {hint}"]
-    refused = _refused(host, int(port))
-    if refused:
-        return [f"Ray address {address}: {refused}; {hint}"]
-    join = f"import ray; ray.init(address={address!r}, log_to_driver=False, logging_level='ERROR')"
-    try:
-        joined = subprocess.run(
-            [sys.executable, "-c", join], capture_output=True, text=True, timeout=RAY_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return [f"Ray address {address}: no Ray answered within {RAY_TIMEOUT_S:.0f} s; {hint}"]
-    if joined.returncode != 0:
-        said = (joined.stderr.strip().splitlines() or ["no reason given"])[-1]
-        return [f"Ray address {address}: {said}; {hint}"]
-    return []
-
-
 def _no_answer(uri: str) -> list[str]:
     hint = "start it, correct --tracking-uri, or launch with --offline and run `softaug sync` later"
     request = urllib.request.Request(
@@ -129,14 +103,6 @@ def _http_problem(uri: str, error: urllib.error.HTTPError, hint: str) -> str:
 def _no_connection(uri: str) -> list[str]:
     parts = urlsplit(uri)
     default_port = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}[parts.scheme.partition("+")[0]]
-    refused = _refused(parts.hostname or "localhost", parts.port or default_port)
+    refused = refused_connection(parts.hostname or "localhost", parts.port or default_port)
     shown = uri.replace(f":{parts.password}@", ":***@") if parts.password else uri
     return [f"MLflow database {shown}: {refused}; start it or correct --tracking-uri"] if refused else []
-
-
-def _refused(host: str, port: int) -> str | None:
-    try:
-        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        return f"{error.strerror or error}"
-    return None
