@@ -138,13 +138,12 @@ class Experiment:
             run = by_key.get(("cell", cell.cell_key))
             if run is None:
                 continue
-            seen = [
-                Seen("damaged") if trial is None else trial.seen for trial in map(self._trial, cell.trials.values())
-            ]
+            trials = [self._trial(key) for key in cell.trials.values()]
+            seen = [Seen("damaged") if trial is None else trial.seen for trial in trials]
             status = run_contents.cell_status(seen, partial(launches.is_alive, self.store))
             if run.info.status == "RUNNING" and status != "RUNNING":
                 yield self._not_level("zombie", run, "MLflow shows this cell as running; no launch of it is.")
-            elif run.info.status != status or _outcome_differs(run, cell, seen, status):
+            elif None not in trials and (run.info.status != status or _outcome_differs(run, cell, seen, status)):
                 yield self._not_level("not level", run, "MLflow's mean of this cell is behind the ledger.")
 
     def _of_others(self) -> Iterator[Finding]:
