@@ -17,6 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from sweeps.cli import app
+from sweeps.expand import load
 from tests.conftest import SOFTAUG
 from tests.faults import evidence, history
 
@@ -59,6 +60,11 @@ def until(happened: Callable[[], Any], what: str, within_s: float = DEADLINE_S) 
     while not happened():
         assert time.monotonic() < deadline, f"waited {within_s:.0f} s for {what}"
         time.sleep(0.05)
+
+
+def trial_keys(sweep: Path) -> dict[tuple[str, int], str]:
+    """Return the trial of every arm and seed."""
+    return {(cell.arm, seed): key for cell in load(str(sweep)).cells for seed, key in cell.trials.items()}
 
 
 def softaug(*arguments: object) -> str:
@@ -156,6 +162,14 @@ class Scene:
     def table(self, sweep: Path) -> str:
         """Return `softaug table --format csv`."""
         return softaug("table", sweep, "--store", self.store, "--format", "csv")
+
+    def doctor(self) -> None:
+        """Let `softaug doctor` delete what killed writers left, as if a minute had passed; it finds nothing worse."""
+        for path in [path for path in self.store.rglob(".*") if path.is_file()]:
+            os.utime(path, (time.time() - 60, time.time() - 60))
+        ran = CliRunner().invoke(app, ["doctor", "--fix", "--offline", "--json", "--store", str(self.store)])
+        assert ran.exit_code in (0, 1), f"{ran.output}\n{ran.exception!r}"
+        assert {each["kind"] for each in json.loads(ran.stdout)["findings"]} <= {"leftover"}, ran.stdout
 
     def close(self) -> None:
         """End what is still running of this scene, by its own process ids, and see that it is gone."""

@@ -83,6 +83,7 @@ def test_a_killed_launch_goes_on_and_ends_as_if_nothing_had_been(
     assert ended == {path: path.read_bytes() for path in ended}, "what had ended did not run again"
     assert scene.cells(sweep) == undisturbed.cells(sweep)
     assert scene.table(sweep) == undisturbed.table(sweep)
+    scene.doctor()
     scene.check()
 
 

@@ -1,7 +1,8 @@
 """What a plan does inside a launch's processes; production code has no hooks, so its names are wrapped on import.
 
 The plan is a JSON file: `history`, the file that every process appends to; `poisons`, what befalls chosen trials at
-the end of an epoch; `kills`, at which call of which function a process dies; `replaced`, functions made to do nothing.
+the end of an epoch; `kills`, at which call of which function a process dies; `replaced`, functions made to do nothing;
+`gate`, where launches wait before one of them may become the sweep's.
 An event is a line of the history, durable before the process goes on, so it is known whatever dies next.
 """
 
@@ -29,7 +30,7 @@ attempt: Any = None  # the attempt that this process trains
 def install() -> None:
     """Note that this process is there, and wrap what the plan and the history need once it is imported."""
     os.environ.setdefault(DRIVER, str(os.getpid()))
-    note("process", driver=is_driver())
+    note("process", launch=int(os.environ[DRIVER]))
     sys.meta_path.insert(0, _AfterImport())
 
 
@@ -134,6 +135,18 @@ def _die(index: int, kill: dict[str, Any]) -> None:
     threading.Event().wait()
 
 
+def _waiting(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wait before the gate, if the plan has one: a named pipe, which opens when somebody opens it for writing."""
+
+    def acquire(*arguments: Any, **named: Any) -> Any:
+        if "gate" in PLAN:
+            note("at gate")
+            os.close(os.open(PLAN["gate"], os.O_RDONLY))
+        return original(*arguments, **named)
+
+    return acquire
+
+
 def _remembering(original: Callable[..., None]) -> Callable[..., None]:
     def begin(self: Any, *arguments: Any, **named: Any) -> None:
         global attempt  # noqa: PLW0603
@@ -197,6 +210,7 @@ def _recording_end(original: Callable[..., bool]) -> Callable[..., bool]:
 
 
 RECORDED: list[tuple[str, str, Wrapper]] = [
+    ("trainables.launches", "acquire", _waiting),
     ("trainables.attempt", "RunningAttempt.__init__", _remembering),
     ("trainables.attempt", "fit", _recording_fit),
     ("trainables.ledger", "AttemptFolder.write_rows", _recording_rows),

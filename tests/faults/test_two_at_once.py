@@ -1,0 +1,90 @@
+"""Two launches at once: of one sweep exactly one runs, of two sweeps each runs what the other does not."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.evidence import read_runs
+from tests.faults.scenes import Launch, Scene, measured, tiny_sweep, trial_keys, until
+
+LAUNCHERS = 8
+REFUSED_S = 10.0  # eight processes on a small machine
+TAKEN_OVER_S = 20.0  # the start of a launch; nobody waits for a heartbeat to run out
+
+
+def barrier(folder: Path) -> str:
+    """Return a named pipe that opens for all its readers at once: when somebody opens it for writing."""
+    path = folder / "barrier"
+    os.mkfifo(path)
+    return str(path)
+
+
+@pytest.mark.slow
+def test_of_eight_launches_of_a_sweep_exactly_one_runs(scene: Scene) -> None:
+    sweep = scene.sweep(tiny_sweep(epochs=60, seeds=[0]))
+    gate = barrier(scene.folder)
+    launches = [scene.launch(sweep, gate=gate) for _ in range(LAUNCHERS)]
+    until(lambda: len(scene.events("at gate")) == LAUNCHERS, "all launches before the gate")
+    opened = time.monotonic()
+    os.close(os.open(gate, os.O_WRONLY))
+    until(lambda: sum(each.process.poll() is not None for each in launches) >= LAUNCHERS - 1, "seven refusals")
+    (owner,) = [launch for launch in launches if launch.process.poll() is None]
+    measured("F25: seven of eight launches refused", time.monotonic() - opened)
+    assert time.monotonic() - opened < REFUSED_S
+    for launch in launches:
+        if launch is not owner:
+            launch.ended(3)
+            said = rf"error: tiny@paper is already running: \S+ on \S+, process {owner.process.pid}, since \d{{4}}-"
+            assert re.search(said, launch.output), launch.output
+            assert "starting Ray" not in launch.output
+    owner.ended(0)
+    assert len(scene.events("start")) == 2
+    scene.check(checkpoint_every_s=60)
+
+
+@pytest.mark.slow
+def test_a_killed_owner_is_taken_over_at_once(scene: Scene) -> None:
+    sweep = scene.sweep(tiny_sweep(epochs=60, seeds=[0]))
+    first = scene.launch(sweep, "--checkpoint-every", 0)
+    until(lambda: scene.events("saved"), "a checkpoint")
+    first.process.kill()
+    first.ended(-signal.SIGKILL)
+    second = scene.launch(sweep, "--checkpoint-every", 0)
+    until(lambda: "starting Ray" in second.output, "the take-over")
+    measured("F25: a killed launch taken over", time.time() - second.started)
+    assert time.time() - second.started < TAKEN_OVER_S
+    second.ended(0)
+    scene.doctor()
+    scene.check()
+
+
+def starts(scene: Scene, launch: Launch) -> set[str]:
+    """Return the trials that a launch's processes ran."""
+    mine = {event["pid"] for event in scene.events("process", launch=launch.process.pid)}
+    return {event["trial"] for event in scene.events("start") if event["pid"] in mine}
+
+
+@pytest.mark.slow
+def test_two_sweeps_that_share_trials_run_each_once_and_both_show_it(scene: Scene) -> None:
+    files = {name: scene.sweep(tiny_sweep(name, epochs=40), name) for name in ("one", "other")}
+    gate = barrier(scene.folder)
+    launches = {name: scene.launch(file, "--max-concurrent", 1, gate=gate) for name, file in files.items()}
+    until(lambda: len(scene.events("at gate")) == 2, "both launches before the gate")
+    os.close(os.open(gate, os.O_WRONLY))
+    for launch in launches.values():
+        launch.ended(0)
+    keys = set(trial_keys(files["one"]).values())
+    assert keys == set(trial_keys(files["other"]).values())
+    assert sorted(event["trial"] for event in scene.events("start")) == sorted(keys), "each trial ran exactly once"
+    shares = {name: len(starts(scene, launch)) for name, launch in launches.items()}
+    assert sum(shares.values()) == len(keys)
+    assert all(shares.values()), "both launches had a part"
+    runs = read_runs(f"sqlite:///{scene.store / 'mlflow.db'}")
+    for experiment in ("one@paper", "other@paper"):
+        shown = [run.tags["trial_key"] for run in runs if (run.experiment, run.tags["kind"]) == (experiment, "trial")]
+        assert sorted(shown) == sorted(keys)
+    scene.check(checkpoint_every_s=60)
