@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sweeps.mlflow_database import create_if_missing
 from sweeps.options import STORE, DataOption, JsonOption, StoreOption, TrackingOption, tracking_uri_of, ui_url
 from sweeps.terminal import print_json, say
 from trainables.store import open_store
@@ -58,6 +59,7 @@ def ui(
     if uri.startswith("http"):
         say(f"MLflow runs at {uri}")
         return
+    create_if_missing(uri)
     say(f"MLflow at {ui_url(uri, port)}; Ctrl-C ends it")
     arguments = ["-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])

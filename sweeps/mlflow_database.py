@@ -9,8 +9,6 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from mlflow import MlflowClient
-
 SCHEME = "sqlite:///"
 
 
@@ -21,6 +19,8 @@ def create_if_missing(tracking_uri: str) -> None:
     path = Path(tracking_uri.removeprefix(SCHEME))
     if path.exists():
         return
+    from mlflow import MlflowClient  # takes seconds
+
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
