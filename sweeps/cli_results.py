@@ -9,6 +9,7 @@ from sweeps.options import (
     OUT,
     STORE,
     FormatOption,
+    JsonOption,
     OutOption,
     ScaleOption,
     StoreOption,
@@ -21,7 +22,7 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.resolved import ResolvedSweep
-from sweeps.terminal import say, say_on_stderr, warn_of_damaged_sweeps
+from sweeps.terminal import print_json, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.store import open_store
 
 commands = typer.Typer()
@@ -88,6 +89,30 @@ def sync(
     wanted, uri = synced(sweep, scale, store, tracking_uri, upload_weights=upload_weights)
     for each in wanted:
         say(f"{each.experiment}: {len(each.trial_keys)} trials, level with MLflow at {without_password(uri)}")
+
+
+@commands.command()
+def why(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="Its title, or the beginning of its or a trial's key.")],
+    sweep: Annotated[str | None, typer.Option("--sweep", metavar="SWEEP", help="Where to look; default: all.")] = None,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs behind a number: seeds, attempts, commit, versions, device, seconds, pages."""
+    from sweeps import why_text
+    from sweeps.why import why as ask
+    from sweeps.why import why_json
+
+    opened = open_store(store)
+    warn_of_damaged_sweeps(opened)
+    uri = tracking_uri_of(opened, tracking_uri)
+    answer = ask(opened, cell, sweep=sweep, scale=scale, tracking_uri=uri)
+    if as_json:
+        print_json(why_json(answer))
+    else:
+        why_text.print_why(answer, served=uri.startswith("http"))
 
 
 def synced(
