@@ -163,9 +163,11 @@ def test_status_of_a_sweep_that_was_never_launched_is_all_pending(softaug: Softa
     assert {cell["n"] for cell in status["cells"]} == {0}
 
 
-@pytest.mark.parametrize("command", ["report", "sync", "status"])
-def test_commands_on_an_empty_store_say_what_to_do(softaug: Softaug, tmp_path: Path, command: str) -> None:
-    (line,) = refused(softaug, tmp_path / "runs", command)
+@pytest.mark.parametrize(
+    "command", [("report",), ("sync",), ("status",), ("doctor",), ("doctor", "--fix"), ("why", "a cell")], ids=" ".join
+)
+def test_commands_on_an_empty_store_say_what_to_do(softaug: Softaug, tmp_path: Path, command: tuple[str, ...]) -> None:
+    (line,) = refused(softaug, tmp_path / "runs", *command)
     assert "no sweep was launched into the store" in line
 
 
@@ -173,6 +175,25 @@ def test_commands_on_an_empty_store_say_what_to_do(softaug: Softaug, tmp_path: P
 def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug, tmp_path: Path, command: str) -> None:
     (line,) = refused(softaug, tmp_path / "runs", command, "quickstart")
     assert "quickstart@laptop was never launched into the store" in line
+
+
+def test_help_lists_every_command_once_launches_first(softaug: Softaug) -> None:
+    lines = softaug("--help").stdout.partition("Commands:\n")[2].splitlines()
+    commands = "sweeps plan launch status stop report figure table sync why doctor fetch ui schema"
+    assert [line.split()[0] for line in lines] == commands.split()
+
+
+def test_sync_warns_of_what_it_could_not_bring_to_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for sweep in (ledgers.small_sweep(), ledgers.small_sweep(name="other")):
+        launched.save(open_store(tmp_path), sweep)
+    (tmp_path / "sweeps" / "other@smoke.json").write_text("")
+    monkeypatch.setattr(tracker, "sync", lambda *_, **__: ["trial abc is not in MLflow: it is damaged"])
+    (sweep,), _ = cli_results.synced(None, None, str(tmp_path), None)
+    assert sweep.experiment == "small@smoke"
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" is ")[0] for line in said] == ["warning: sweeps/other@smoke.json", "warning: trial abc"]
 
 
 def test_an_mlflow_that_fails_half_way_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,13 +206,18 @@ def test_an_mlflow_that_fails_half_way_is_told_in_a_line(tmp_path: Path, monkeyp
         cli_results.synced(None, None, str(tmp_path), None)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["sweeps"], ["plan", "quickstart"], ["status", "quickstart"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["sweeps"], ["plan", "quickstart"], ["status", "quickstart"], ["stop", "quickstart"]],
+    ids=lambda arguments: arguments[0],
+)
 def test_what_answers_at_once_imports_none_of_the_big_packages(arguments: list[str], tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from sweeps.cli import app\n"
+        "from sweeps.preflight import Refused\n"
         f"try: app({arguments!r})\n"
-        "except SystemExit: pass\n"
+        "except (SystemExit, Refused): pass\n"
         "big = {'torch', 'ray', 'mlflow', 'numpy', 'scipy', 'pandas', 'optuna', 'matplotlib', 'sklearn'}\n"
         "sys.exit(repr(big & set(sys.modules)) if big & set(sys.modules) else 0)\n"
     )
