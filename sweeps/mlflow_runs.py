@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from sweeps.mlflow_database import create_if_missing
 from sweeps.resolved import ResolvedSweep
 from sweeps.run_contents import FORM, LONGEST_NAME, cut, fitted, params
 from trainables.store import Store
@@ -50,6 +51,7 @@ class Experiment:
         self.store = store
         self.sweep = sweep
         self.uri = uri
+        create_if_missing(uri)
         self.client = MlflowClient(uri)
         self.id = self._id()
         self.runs: dict[tuple[Kind, str], Held] = {}
@@ -58,7 +60,8 @@ class Experiment:
 
     def make(self, kind: Kind, key: str, name: str, started: float, tags: dict[str, str]) -> Held:
         """Return a run that somebody else has made since we looked, or make it; `started` in Unix seconds."""
-        for run in self._search(f"tags.kind = '{kind}' and tags.{kind}_key = '{key}'"):
+        kind_too = " and tags.kind = 'cell'" if kind == "cell" else ""  # trials have their cell's key too
+        for run in self._search(f"tags.{kind}_key = '{key}'{kind_too}"):
             self._remember(run)
         if (kind, key) not in self.runs:
             name, start = cut(name, LONGEST_NAME, "its tags"), round(started * 1000)

@@ -4,6 +4,7 @@ Texts longer than MLflow takes are cut visibly and say where the whole is. A cel
 is its time in milliseconds and only ever grows, since of several values at a step MLflow shows the latest in time.
 """
 
+import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
@@ -161,14 +162,13 @@ def cell_status(seen: list[Seen], is_running: Callable[[str], bool]) -> str:
     states = {each.state for each in seen}
     if states <= set(ENDED):
         return "FINISHED" if states == {"finished"} else "FAILED"
-    return "RUNNING" if any(is_running(each.launch) for each in seen if each.launch) else "KILLED"
+    return "RUNNING" if any(map(is_running, {each.launch for each in seen if each.launch})) else "KILLED"
 
 
 def outcome(cell: Cell, seen: list[Seen]) -> str:
-    """Return how all seeds of a cell ended, as text that changes whenever its mean might."""
-    return " ".join(
-        f"{key[:12]}:{each.state}:{each.attempt}" for key, each in zip(cell.trials.values(), seen, strict=True)
-    )
+    """Return a digest of how all seeds of a cell ended, which changes whenever its mean might."""
+    ends = [f"{key}:{each.state}:{each.attempt}" for key, each in zip(cell.trials.values(), seen, strict=True)]
+    return hashlib.sha256(" ".join(ends).encode()).hexdigest()[:16]
 
 
 def metric(name: str, value: float, time: float, step: int) -> Metric:

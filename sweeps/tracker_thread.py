@@ -46,7 +46,7 @@ class TrackerThread(threading.Thread):
         self.failing: dict[str, int] = {}  # trial key -> how often in a row MLflow failed at it
         self.failures = 0  # in a row, whichever the trial
         self.not_before = 0.0  # monotonic time of the next try
-        self.unsure = False  # whether a request that failed may have been carried out since the projection was made
+        self.unsure = False  # whether MLflow may hold something else than the projection that was used believed
         self.doubtful: set[str] = set()  # trials refused once
         self.told: set[str] = set()  # trials that a warning was about
 
@@ -113,7 +113,7 @@ class TrackerThread(threading.Thread):
                 self.wake.wait(wait)
 
     def _look_again(self) -> bool:
-        """Say whether to read MLflow anew at the end, and do: a request given up may have been carried out late."""
+        """Say whether all is to be compared with MLflow again: a request given up may have been carried out late."""
         if not self.unsure:
             return False
         self.unsure = False
@@ -147,7 +147,9 @@ class TrackerThread(threading.Thread):
             self.due[key] = max(self.due.get(key, 0.0), now + _wait(self.failing[key]))
 
     def _succeeded(self, key: str, began: float) -> None:
-        self.doubtful.discard(key)
+        if key in self.doubtful:  # so what was known of MLflow was wrong, perhaps of trials too that passed as level
+            self.unsure = True
+            self.doubtful.discard(key)
         self.told.discard(key)
         now = time.monotonic()
         with self.wake:

@@ -1,17 +1,16 @@
 """MLflow is a projection: one run per trial and cell, every row once, any number of projections the same."""
 
 import shutil
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
+from sweeps import run_contents
 from sweeps.resolved import ResolvedSweep
 from sweeps.tracker import Projection, sync
-from sweeps.tracker_thread import TrackerThread
 from tests.sweeps import ledgers
 from trainables.store import Store, open_store
 
@@ -192,70 +191,146 @@ def test_weights_are_uploaded_only_when_asked_for(store: Store, uri: str) -> Non
     assert Path(run.data.tags["weights"]).read_bytes() == b"weights"
 
 
-class FlakyMLflow:
-    """A projection whose server is away for the first calls, or refuses one trial for good."""
-
-    def __init__(self, away: int = 0, refuse: str | None = None) -> None:
-        self.away = away
-        self.refuse = refuse
-        self.projected: list[str] = []
-        self.client = self
-
-    def search_experiments(self, **_: Any) -> None:
-        if self.away > 0:
-            raise ConnectionError("away")
-
-    def project(self, key: str) -> None:
-        if self.away > 0:
-            self.away -= 1
-            raise ConnectionError("away")
-        if key == self.refuse:
-            raise ValueError("bad request")
-        self.projected.append(key)
+def test_a_cell_goes_on_as_long_as_a_launch_of_its_trials_and_is_killed_with_it(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    first, second, *_ = sweep.trial_keys
+    cell_key = sweep.cells[0].cell_key
+    ledgers.finish(ledgers.begin(store, first), 2.0)
+    ledgers.begin(store, second).write_rows(ledgers.rows(2))
+    for running, status in ((True, "RUNNING"), (False, "KILLED"), (True, "RUNNING")):
+        project = projection(store, sweep, uri, running=running)
+        for key in (first, second):
+            project.project(key)
+        assert runs(uri, "cell")[cell_key].info.status == status
+    ledgers.finish(ledgers.begin(store, second), 4.0)
+    projection(store, sweep, uri).project(second)
+    assert runs(uri, "cell")[cell_key].info.status == "FINISHED"
 
 
-def tracked(mlflow: FlakyMLflow, said: list[str], keys: list[str]) -> int:
-    thread = TrackerThread(lambda: mlflow, warn=said.append)  # type: ignore[arg-type, return-value]
-    thread.start()
-    for key in keys:
-        thread.changed(key, ended=True)
-    return thread.close(keys)
+def test_an_interrupted_launch_leaves_nothing_running_whatever_the_order(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    training = [True]
+    project = Projection(store, sweep, uri, is_running=lambda _launch: training[0])
+    for key in sweep.trial_keys[:3]:
+        ledgers.begin(store, key).write_rows(ledgers.rows(1))
+        project.project(key)
+    training[0] = False
+    for key in reversed(sweep.trial_keys):
+        project.project(key)
+    assert {run.info.status for kind in ("trial", "cell") for run in runs(uri, kind).values()} == {"KILLED"}
 
 
-def test_an_absence_is_told_once_and_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.tracker_thread.LONGEST_WAIT_S", 0.01)
-    mlflow, said = FlakyMLflow(away=3), []
-    assert tracked(mlflow, said, ["a", "b", "c"]) == 0
-    assert set(mlflow.projected) == {"a", "b", "c"}
-    assert said == [
-        "MLflow does not answer: ConnectionError: away; the sweep goes on and I keep trying",
-        "MLflow answers again",
-    ]
+def test_epochs_that_a_later_attempt_does_again_are_shown_once(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    key = sweep.trial_keys[0]
+    ledgers.begin(store, key).write_rows(ledgers.rows(5))
+    projection(store, sweep, uri, running=True).project(key)
+    second = ledgers.begin(store, key)
+    for epochs in (3, 4, 7):
+        second.write_rows([row.model_copy(update={"time": row.time + 100}) for row in ledgers.rows(epochs)])
+        projection(store, sweep, uri, running=True).project(key)
+    steps = [step for step, _ in history(uri, runs(uri, "trial")[key])["train/kl"]]
+    assert sorted(steps) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_trial_that_mlflow_refuses_does_not_hold_up_the_others() -> None:
-    mlflow, said = FlakyMLflow(refuse="b"), []
-    assert tracked(mlflow, said, ["a", "b", "c"]) == 1
-    assert set(mlflow.projected) == {"a", "c"}
-    assert len(said) >= 1
-    assert all("MLflow refuses trial b: ValueError: bad request" in line for line in said)
+def test_a_mean_of_fewer_seeds_replaces_that_of_more(store: Store, uri: str) -> None:
+    for seeds in ([0, 1, 2], [0, 1]):
+        sweep = ledgers.small_sweep(seeds)
+        for seed, key in sweep.cells[0].trials.items():
+            if not store.exists(f"trials/{key[:2]}/{key}/end.json"):
+                ledgers.finish(ledgers.begin(store, key), float(seed), epochs=3 + seed)
+        sync(store, sweep, uri, upload_weights=False)
+    metrics = runs(uri, "cell")[sweep.cells[0].cell_key].data.metrics
+    assert (metrics["n"], metrics["mean/test/top1_error"]) == (2, 0.5)
 
 
-def test_a_server_that_stays_away_is_given_up_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.tracker_thread.LONGEST_WAIT_S", 0.01)
-    monkeypatch.setattr("sweeps.tracker_thread.LAST_TRIES_S", 0.2)
-    started = time.monotonic()
-    assert tracked(FlakyMLflow(away=10**9), [], ["a", "b"]) == 2
-    assert time.monotonic() - started < 30
+def test_texts_longer_than_mlflow_takes_say_where_the_whole_is(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    key = sweep.trial_keys[0]
+    ledgers.fail(ledgers.begin(store, key), "failed", "because \0" * 2000)
+    for _ in range(2):
+        assert sync(store, sweep, uri, upload_weights=False) == []
+    reason = runs(uri, "trial")[key].data.tags["reason"]
+    assert len(reason) == 8000
+    assert reason.endswith("… (shortened; whole text in end.json)")
+    assert "\0" not in reason
+    assert run_contents.params({"a": {"b": "x" * 7000}})["a.b"].endswith("… (shortened; whole text in recipe.json)")
 
 
-def test_a_running_trial_is_not_projected_more_often_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.tracker_thread.RUNNING_EVERY_S", 3600.0)
-    mlflow = FlakyMLflow()
-    thread = TrackerThread(lambda: mlflow, warn=print)  # type: ignore[arg-type, return-value]
-    thread.start()
-    for _ in range(100):
-        thread.changed("a", ended=False)
-    assert mlflow.projected == []
-    thread.close(["a"])
-    assert mlflow.projected == ["a"]
+def test_every_run_says_whose_store_it_is_of(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    ledgers.finish(ledgers.begin(store, sweep.trial_keys[0]), 2.0)
+    sync(store, sweep, uri, upload_weights=False)
+    for kind in ("trial", "cell"):
+        assert {run.data.tags["store"] for run in runs(uri, kind).values()} == {str(store.root)}
+
+
+def test_a_damaged_trial_is_named_the_others_arrive_and_nothing_stays_running(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    bad, good, gone, _ = sweep.trial_keys
+    ledgers.begin(store, bad).write_rows(ledgers.rows(1))
+    projection(store, sweep, uri, running=True).project(bad)
+    ledgers.finish(ledgers.begin(store, bad), 2.0)
+    (store.root / f"trials/{bad[:2]}/{bad}/end.json").write_text("{}")
+    for key in (good, gone):
+        ledgers.finish(ledgers.begin(store, key), 2.0)
+    (store.root / f"trials/{gone[:2]}/{gone}/0001/samples.png").unlink()
+    problems = sync(store, sweep, uri, upload_weights=False)
+    assert [line.partition(": ")[0] for line in problems] == [
+        f"trial {bad[:12]} is not in MLflow", f"trial {gone[:12]} is not in MLflow",
+    ]  # fmt: skip
+    assert "end.json" in problems[0]
+    assert "samples.png is gone" in problems[1]
+    assert {key: run.info.status for key, run in runs(uri, "trial").items()} == {
+        bad: "KILLED", good: "FINISHED", gone: "KILLED",
+    }  # fmt: skip
+    assert {run.info.status for run in runs(uri, "cell").values()} == {"KILLED"}
+
+
+def test_a_trial_whose_attempt_file_is_damaged_is_shown_all_the_same(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    key = sweep.trial_keys[0]
+    ledgers.finish(ledgers.begin(store, key), 2.0)
+    (store.root / f"trials/{key[:2]}/{key}/attempt-0001.json").write_text("")
+    assert sync(store, sweep, uri, upload_weights=False) == []
+    run = runs(uri, "trial")[key]
+    assert (run.info.status, run.info.start_time, run.data.metrics["test/top1_error"]) == ("FINISHED", 1_000_000, 2.0)
+
+
+def test_more_rows_than_one_call_takes_arrive_whole(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    key = sweep.trial_keys[0]
+    ledgers.finish(ledgers.begin(store, key), 2.0, epochs=900)
+    sync(store, sweep, uri, upload_weights=False)
+    assert len(history(uri, runs(uri, "trial")[key])["train/lr"]) == 900
+
+
+def test_a_run_that_another_process_made_meanwhile_is_used(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    key = sweep.trial_keys[0]
+    early = projection(store, sweep, uri)
+    ledgers.finish(ledgers.begin(store, key), 2.0)
+    sync(store, sweep, uri, upload_weights=False)
+    early.project(key)
+    assert len(runs(uri, "trial")) == len(runs(uri, "cell")) == 1
+
+
+def test_of_two_runs_of_a_trial_the_needless_one_is_deleted(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    key = sweep.trial_keys[0]
+    ledgers.finish(ledgers.begin(store, key), 2.0)
+    sync(store, sweep, uri, upload_weights=False)
+    client, (run,) = MlflowClient(uri), runs(uri, "trial").values()
+    late = {name: run.data.tags[name] for name in ("kind", "trial_key", "cell_key", "store")}
+    client.create_run(run.info.experiment_id, tags=late)
+    sync(store, sweep, uri, upload_weights=False)
+    assert runs(uri, "trial")[key].info.run_id == run.info.run_id
+
+
+def test_a_deleted_experiment_is_told_with_the_way_back(store: Store, uri: str) -> None:
+    sweep = ledgers.small_sweep()
+    client = MlflowClient(uri)
+    number = client.create_experiment(sweep.experiment)
+    client.delete_experiment(number)
+    with pytest.raises(MlflowException, match=f"was deleted; restore it with .* --experiment-id {number}"):
+        projection(store, sweep, uri)
