@@ -16,21 +16,26 @@ REFUSED_S = 10.0  # eight processes on a small machine
 TAKEN_OVER_S = 20.0  # the start of a launch; nobody waits for a heartbeat to run out
 
 
-def barrier(folder: Path) -> str:
-    """Return a named pipe that opens for all its readers at once: when somebody opens it for writing."""
-    path = folder / "barrier"
+def gate(folder: Path, at: str, name: str = "gate") -> dict[str, str]:
+    """Return a gate before a function's first call: a named pipe, which opens for all who wait at once."""
+    path = folder / name
     os.mkfifo(path)
-    return str(path)
+    return {"at": at, "pipe": str(path)}
+
+
+def open_gate(scene: Scene, shut: dict[str, str], waiting: int) -> None:
+    """Open a gate once so many processes wait before it."""
+    until(lambda: len(scene.events("at gate", pipe=shut["pipe"])) == waiting, f"{waiting} before {shut['at']}")
+    os.close(os.open(shut["pipe"], os.O_WRONLY))
 
 
 @pytest.mark.slow
 def test_of_eight_launches_of_a_sweep_exactly_one_runs(scene: Scene) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=60, seeds=[0]))
-    gate = barrier(scene.folder)
-    launches = [scene.launch(sweep, gate=gate) for _ in range(LAUNCHERS)]
-    until(lambda: len(scene.events("at gate")) == LAUNCHERS, "all launches before the gate")
+    shut = gate(scene.folder, "trainables.launches:acquire")
+    launches = [scene.launch(sweep, gates=[shut]) for _ in range(LAUNCHERS)]
+    open_gate(scene, shut, LAUNCHERS)
     opened = time.monotonic()
-    os.close(os.open(gate, os.O_WRONLY))
     until(lambda: sum(each.process.poll() is not None for each in launches) >= LAUNCHERS - 1, "seven refusals")
     (owner,) = [launch for launch in launches if launch.process.poll() is None]
     measured("F25: seven of eight launches refused", time.monotonic() - opened)
@@ -71,10 +76,13 @@ def starts(scene: Scene, launch: Launch) -> set[str]:
 @pytest.mark.slow
 def test_two_sweeps_that_share_trials_run_each_once_and_both_show_it(scene: Scene) -> None:
     files = {name: scene.sweep(tiny_sweep(name, epochs=40), name) for name in ("one", "other")}
-    gate = barrier(scene.folder)
-    launches = {name: scene.launch(file, "--max-concurrent", 1, gate=gate) for name, file in files.items()}
-    until(lambda: len(scene.events("at gate")) == 2, "both launches before the gate")
-    os.close(os.open(gate, os.O_WRONLY))
+    gates = {name: gate(scene.folder, "trainables.trial:Trial.step", f"gate-{name}") for name in files}
+    launches = {name: scene.launch(file, "--max-concurrent", 1, gates=[gates[name]]) for name, file in files.items()}
+    # Both have chosen the same first trial before either has begun it: the worst that can happen.
+    until(lambda: len(scene.events("at gate")) == 2, "both launches before the same trial")
+    open_gate(scene, gates["one"], 1)
+    until(lambda: scene.events("start"), "the first trial's start in one launch")
+    open_gate(scene, gates["other"], 1)
     for launch in launches.values():
         launch.ended(0)
     keys = set(trial_keys(files["one"]).values())

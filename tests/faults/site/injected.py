@@ -2,7 +2,7 @@
 
 The plan is a JSON file: `history`, the file that every process appends to; `poisons`, what befalls chosen trials at
 the end of an epoch; `kills`, at which call of which function a process dies; `replaced`, functions made to do nothing;
-`gate`, where launches wait before one of them may become the sweep's.
+`gates`, functions that wait before their first call in a process.
 An event is a line of the history, durable before the process goes on, so it is known whatever dies next.
 """
 
@@ -79,6 +79,10 @@ def _wrappers(module: str) -> list[tuple[str, Wrapper]]:
         owner, _, name = kill["at"].partition(":")
         if owner == module:
             found.append((name, _killing(index, kill)))
+    for gate in PLAN.get("gates", []):
+        owner, _, name = gate["at"].partition(":")
+        if owner == module:
+            found.append((name, _waiting(gate["pipe"])))
     replaced = (each.partition(":") for each in PLAN.get("replaced", []))
     return found + [(name, lambda _original: lambda *_a, **_k: None) for owner, _, name in replaced if owner == module]
 
@@ -135,16 +139,22 @@ def _die(index: int, kill: dict[str, Any]) -> None:
     threading.Event().wait()
 
 
-def _waiting(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wait before the gate, if the plan has one: a named pipe, which opens when somebody opens it for writing."""
+def _waiting(pipe: str) -> Wrapper:
+    """Wait before a function's first call until somebody opens this named pipe for writing."""
+    waited = False
 
-    def acquire(*arguments: Any, **named: Any) -> Any:
-        if "gate" in PLAN:
-            note("at gate")
-            os.close(os.open(PLAN["gate"], os.O_RDONLY))
-        return original(*arguments, **named)
+    def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal waited
+            if not waited:
+                waited = True
+                note("at gate", pipe=pipe)
+                os.close(os.open(pipe, os.O_RDONLY))
+            return original(*arguments, **named)
 
-    return acquire
+        return call
+
+    return wrapper
 
 
 def _remembering(original: Callable[..., None]) -> Callable[..., None]:
@@ -210,7 +220,6 @@ def _recording_end(original: Callable[..., bool]) -> Callable[..., bool]:
 
 
 RECORDED: list[tuple[str, str, Wrapper]] = [
-    ("trainables.launches", "acquire", _waiting),
     ("trainables.attempt", "RunningAttempt.__init__", _remembering),
     ("trainables.attempt", "fit", _recording_fit),
     ("trainables.ledger", "AttemptFolder.write_rows", _recording_rows),
