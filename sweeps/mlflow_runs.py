@@ -46,8 +46,12 @@ class Held:
 class Experiment:
     """A sweep's experiment and its runs, by kind and trial or cell key. Any call may raise whatever MLflow raises."""
 
-    def __init__(self, store: Store, sweep: ResolvedSweep, uri: str) -> None:
-        """Find the experiment or make it, and read what runs it has. Raises MlflowException if it was deleted."""
+    def __init__(self, store: Store, sweep: ResolvedSweep, uri: str, *, alone: bool = False) -> None:
+        """Find the experiment or make it, and read what runs it has. Raises MlflowException if it was deleted.
+
+        `alone`: nobody else makes runs in it, and no request of ours that failed may yet be carried out.
+        """
+        self.alone = alone
         self.store = store
         self.sweep = sweep
         self.uri = uri
@@ -60,13 +64,17 @@ class Experiment:
 
     def make(self, kind: Kind, key: str, name: str, started: float, tags: dict[str, str]) -> Held:
         """Return a run that somebody else has made since we looked, or make it; `started` in Unix seconds."""
-        kind_too = " and tags.kind = 'cell'" if kind == "cell" else ""  # trials have their cell's key too
-        for run in self._search(f"tags.{kind}_key = '{key}'{kind_too}"):
-            self._remember(run)
+        if not self.alone:
+            self._look_for(kind, key)
         if (kind, key) not in self.runs:
             name, start = cut(name, LONGEST_NAME, "its tags"), round(started * 1000)
             self._remember(self.client.create_run(self.id, start_time=start, tags=fitted(tags), run_name=name))
         return self.runs[kind, key]
+
+    def _look_for(self, kind: Kind, key: str) -> None:
+        kind_too = " and tags.kind = 'cell'" if kind == "cell" else ""  # trials have their cell's key too
+        for run in self._search(f"tags.{kind}_key = '{key}'{kind_too}"):
+            self._remember(run)
 
     def steps(self, run: Held, names: set[str]) -> set[tuple[str, int]]:
         """Return the (name, step) that MLflow holds of these metrics."""

@@ -38,13 +38,17 @@ class Projection:
         *,
         is_running: Callable[[str], bool],
         upload_weights: bool = False,
+        alone: bool = False,
     ) -> None:
-        """`is_running` says whether the launch of this id trains now, so that a trial without an end is running."""
+        """`is_running` says whether the launch of this id trains now, so that a trial without an end is running.
+
+        `alone`: see `Experiment`.
+        """
         self.store = store
         self.sweep = sweep
         self.is_running = is_running
         self.upload_weights = upload_weights
-        self.experiment = Experiment(store, sweep, tracking_uri)
+        self.experiment = Experiment(store, sweep, tracking_uri, alone=alone)
         self.cell_of = {key: cell for cell in sweep.cells for key in cell.trials.values()}
         self.seed_of = {key: seed for cell in sweep.cells for seed, key in cell.trials.items()}
         self.seen: dict[str, Seen] = {}  # a trial is projected after every change, so a cell need not read it again
@@ -67,11 +71,12 @@ class Projection:
     def _project_trial(self, key: str, cell: Cell, trial: LedgerTrial) -> None:
         seed = self.seed_of[key]
         tags = {"trial_key": key, "seed": str(seed), **self._common_tags("trial", cell)}
-        tags["mlflow.parentRunId"] = self._cell_run(cell, trial).run_id
+        tags["mlflow.parentRunId"] = self._cell_run(cell).run_id
         now = trial.tags()
         run = self.experiment.runs.get(("trial", key))
         if run is None:
-            early = {**tags, "attempt": now["attempt"], "state": "running"}
+            # A tag costs less when it comes with the run; those that say what else has arrived come last.
+            early = {**tags, **{name: text for name, text in now.items() if name != "epochs"}, "state": "running"}
             run = self.experiment.make("trial", key, f"{cell.title}, seed {seed}", trial.started, early)
         sent = int(run.tags.get("rows_sent", run.tags.get("epochs", 0)))
         tags = fitted({**tags, **now, **FORM, "rows_sent": str(max(sent, int(now["epochs"])))})
@@ -128,9 +133,12 @@ class Projection:
             self.experiment.set_status(run, "KILLED", time.time())
             self.experiment.log(run, [], {}, fitted({"state": "interrupted", "reason": why}))
 
-    def _cell_run(self, cell: Cell, trial: LedgerTrial) -> Held:
+    def _cell_run(self, cell: Cell) -> Held:
         run = self.experiment.runs.get(("cell", cell.cell_key))
-        return run or self.experiment.make("cell", cell.cell_key, cell.title, trial.started, self._cell_tags(cell))
+        if run is None:
+            started = min(self._seen(key).started for key in cell.trials.values())
+            run = self.experiment.make("cell", cell.cell_key, cell.title, started, self._cell_tags(cell))
+        return run
 
     def _common_tags(self, kind: Kind, cell: Cell) -> dict[str, str]:
         return {"kind": kind, **run_contents.common_tags(self.store, self.sweep, cell)}

@@ -150,8 +150,11 @@ def _thread(
     def is_running(launch: str) -> bool:
         return training.is_set() if launch == order["launch"] else launches.is_alive(store, launch)
 
+    first = iter([True])  # as long as nothing has failed, no run of ours can appear that we do not know of
+
     def connect() -> "Projection":
-        return Projection(store, sweep, order["uri"], is_running=is_running, upload_weights=order["upload_weights"])
+        weights, alone = order["upload_weights"], next(first, False)
+        return Projection(store, sweep, order["uri"], is_running=is_running, upload_weights=weights, alone=alone)
 
     thread = TrackerThread(connect, warn=warn)
     thread.start_with(sweep.trial_keys)

@@ -19,7 +19,6 @@ from trainables.sealed import Damaged
 if TYPE_CHECKING:
     from sweeps.tracker import Projection
 
-START_AFTER_S = 15.0
 RUNNING_EVERY_S = 5.0
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 10.0
@@ -58,8 +57,8 @@ class TrackerThread(threading.Thread):
             self.wake.notify()
 
     def start_with(self, keys: list[str]) -> None:
-        """Start, and project these trials once the launch is under way: MLflow takes seconds to import."""
-        self.due = dict.fromkeys(keys, time.monotonic() + START_AFTER_S)
+        """Start, and project these trials: some may have moved on when no launch was there to tell."""
+        self.due = dict.fromkeys(keys, time.monotonic())
         self.start()
 
     def close(self, keys: list[str]) -> int:
