@@ -128,7 +128,7 @@ def test_a_zombie_is_brought_level(store: Store, client: MlflowClient) -> None:
 
 def test_of_two_runs_of_a_trial_the_one_like_the_ledger_is_kept(store: Store, client: MlflowClient) -> None:
     good = run_of(client, FIRST)
-    worse = copy(client, good, state="running")
+    worse = copy(client, good, state="running", epochs="9")
     shorter = copy(client, good, epochs="1")
     younger = copy(client, good)
     found = look(store)
@@ -151,8 +151,12 @@ def test_of_two_runs_of_a_cell_the_one_with_the_trials_is_kept_and_gets_all_of_t
     other = copy(client, good)
     client.set_tag(run_of(client, SECOND).info.run_id, "mlflow.parentRunId", other)
     client.set_tag(other, "mlflow.note.content", "with one trial, as the first")
-    repaired(store)
+    fewer = ledgers.small_sweep([0])  # so that no launch would give the second trial its parent
+    launched.save(store, fewer)
+    checkup = examine(store, own(store), fix=True)
+    assert checkup.findings == look(store) == ()
     assert run_of(client, SWEEP.cells[0].cell_key).info.run_id == good.info.run_id
+    assert run_of(client, SECOND).data.tags["mlflow.parentRunId"] == good.info.run_id
 
 
 def test_orphans_are_deleted_and_what_the_ledger_has_comes_back(store: Store, client: MlflowClient) -> None:
@@ -236,6 +240,19 @@ def test_runs_of_another_store_are_never_touched(store: Store, client: MlflowCli
     assert [finding.kind for finding in checkup.findings] == ["not level", "not level"]
     assert f"1 run of the store {tmp_path}" in checkup.findings[-1].what
     assert all(finding.repair is None for finding in checkup.findings)
+
+
+def test_beside_runs_of_another_store_only_what_is_our_own_is_repaired(
+    store: Store, client: MlflowClient, tmp_path: Path
+) -> None:
+    foreign = run_of(client, FIRST).info.run_id
+    client.set_tag(foreign, "store", str(tmp_path))
+    client.set_tag(foreign, "epochs", "1")
+    before = client.get_run(foreign).to_dictionary()
+    bare = client.create_run(run_of(client, SECOND).info.experiment_id).info.run_id
+    examine(store, own(store), fix=True)
+    assert client.get_run(bare).info.lifecycle_stage == "deleted"
+    assert client.get_run(foreign).to_dictionary() == before
 
 
 def test_runs_that_name_no_store_are_left_alone_unless_mlflow_is_the_store_s_own(

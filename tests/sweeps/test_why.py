@@ -31,9 +31,9 @@ def store(tmp_path: Path) -> Store:
     ledgers.fail(ledgers.begin(store, SECOND), "failed", "because")
     TrialFolder(store, SECOND).reopen()
     ledgers.begin(store, SECOND).record_death(Death(cause="crashed", reason="for a test", time=1.0))
-    ledgers.begin(store, SECOND)
     ledgers.record_launch(store, "small@smoke-0002", pid=os.getpid())
-    ledgers.begin(store, SECOND, launch="small@smoke-0002")
+    for _ in range(2):
+        ledgers.begin(store, SECOND, launch="small@smoke-0002")
     return store
 
 
