@@ -23,7 +23,7 @@ def doctor(
     offline: Annotated[bool, typer.Option(help="Leave MLflow alone.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find and explain damaged files, dead launches, and runs in MLflow that are not as they should be."""
+    """Find, explain and repair damaged files, dead launches and wrong runs in MLflow."""
     from sweeps.doctor import examine
     from sweeps.findings import checkup_json, print_checkup
 

@@ -100,7 +100,7 @@ def why(
     tracking_uri: TrackingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs behind a number: seeds, attempts, commit, versions, device, seconds, pages."""
+    """List the runs behind a number: seeds, attempts, commit, versions, device, pages."""
     from sweeps import why_text
     from sweeps.why import why as ask
     from sweeps.why import why_json

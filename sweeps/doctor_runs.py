@@ -53,11 +53,7 @@ class Experiment:
             return [Finding("not level", self._named(), what, f"restore it with {restore}, then run `softaug sync`")]
         orphans = [finding for run in self.runs for finding in self._orphan(run)]
         doubles = [finding for finding, _ in self.losers.values()]
-        level = [*self._trials_not_level(), *self._cells_not_level()]
-        if self.is_shared:
-            level = [
-                Finding(each.kind, each.where, each.what, "see below: another store has runs here") for each in level
-            ]
+        level = [] if self.is_shared else [*self._trials_not_level(), *self._cells_not_level()]
         return [*orphans, *doubles, *level, *self._of_others()]
 
     @cached_property

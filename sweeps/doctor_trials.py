@@ -103,7 +103,7 @@ def _recipe(trial: TrialFolder, recipe: Callable[[], Recipe] | None) -> Iterator
 def _goes_on(trial: TrialFolder) -> str:
     numbers = reversed(trial.numbers())
     kept = any(AttemptFolder(trial, number).checkpoint_names() for number in numbers)
-    return " from its newest checkpoint" if kept else " from its beginning"
+    return ", from its newest checkpoint" if kept else ", from its beginning"
 
 
 def _attempt(attempt: AttemptFolder, end: End | None) -> Iterator[Finding]:

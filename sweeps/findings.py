@@ -78,7 +78,7 @@ def print_checkup(checkup: Checkup, *, looked_at_mlflow: bool) -> None:
         _print_group(kind, fix, places)
     for note in checkup.notes:
         say_wrapped(note)
-    if checkup.repaired or checkup.findings or checkup.notes:
+    if checkup.notes:
         say("")
     say_wrapped(_closing_line(checkup, looked_at_mlflow=looked_at_mlflow))
 
@@ -129,6 +129,7 @@ def _print_group(heading: str, fix: str, places: list[tuple[Finding, str]]) -> N
     say_wrapped(places[0][0].what, indent=4)
     if not places[0][1]:
         say_wrapped(fix, indent=4)
+    say("")
 
 
 def _closing_line(checkup: Checkup, *, looked_at_mlflow: bool) -> str:
@@ -140,5 +141,7 @@ def _closing_line(checkup: Checkup, *, looked_at_mlflow: bool) -> str:
     if not checkup.findings:
         return f"nothing wrong with {looked_at}{where}"
     repairable = sum(finding.repair is not None for finding in checkup.findings)
-    way_out = "run with --fix to repair" if repairable == len(checkup.findings) else f"--fix repairs {repairable}"
+    way_out = (
+        "run with --fix to repair" if repairable == len(checkup.findings) else f"--fix repairs {repairable or 'none'}"
+    )
     return f"{counted(len(checkup.findings), 'finding')} in {looked_at}{where}; {way_out}"

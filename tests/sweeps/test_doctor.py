@@ -99,7 +99,7 @@ SET_ASIDE: list[tuple[str, Callable[[Store], str], str]] = [
     (
         "end",
         lambda _: f"{folder(FINISHED)}/end.json",
-        "runs again with the next launch of its sweep from its beginning",
+        "runs again with the next launch of its sweep, from its beginning",
     ),
     ("attempt", lambda _: f"{folder(CUT_OFF)}/attempt-0001.json", "its number stays taken"),
     ("earlier end", lambda _: f"{folder(RETRIED)}/0001/end.json", "How that attempt failed is lost, and nothing else"),
