@@ -127,8 +127,13 @@ def leftovers(store: Path, history: Path, launched: list[int]) -> Iterator[str]:
     folders += [path for path in store.rglob("tune-*") if path.is_dir()]
     for path in folders:
         yield f"folder {path}"
-    for path in store.rglob(".*"):
+    for path in cut_off(store):
         yield f"temporary file {path.relative_to(store)}"
+
+
+def cut_off(store: Path) -> list[Path]:
+    """Return the temporary files of writes that were cut off."""
+    return sorted(path for pattern in (".*", "checkpoint.new") for path in store.rglob(pattern) if path.is_file())
 
 
 def alive(history: Path, plans: Path, *, agents: bool) -> list[str]:

@@ -164,9 +164,9 @@ class Scene:
         return softaug("table", sweep, "--store", self.store, "--format", "csv")
 
     def doctor(self) -> None:
-        """Let `softaug doctor` delete what killed writers left, as if a minute had passed; it finds nothing worse."""
-        for path in [path for path in self.store.rglob(".*") if path.is_file()]:
-            os.utime(path, (time.time() - 60, time.time() - 60))
+        """Let `softaug doctor` delete what killed writers left, as if hours had passed; it finds nothing worse."""
+        for path in evidence.cut_off(self.store):
+            os.utime(path, (time.time() - 2 * 3600,) * 2)
         ran = CliRunner().invoke(app, ["doctor", "--fix", "--offline", "--json", "--store", str(self.store)])
         assert ran.exit_code in (0, 1), f"{ran.output}\n{ran.exception!r}"
         assert {each["kind"] for each in json.loads(ran.stdout)["findings"]} <= {"leftover"}, ran.stdout

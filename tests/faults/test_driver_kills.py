@@ -16,7 +16,8 @@ OUT_S = 30.0
 AT_ONCE_S = 5.0
 SEED = 20250701
 
-WRITE, CREATE, BESIDE = (f"trainables.store:{name}" for name in ("Store.write", "Store.create", "_write_beside"))
+WRITE, CREATE, RENAME = (f"trainables.store:Store.{name}" for name in ("write", "create", "rename"))
+BESIDE = "trainables.store:_write_beside"  # a write's temporary file, before it gets its name
 MLFLOW = "mlflow.tracking.client:MlflowClient"
 
 
@@ -41,8 +42,8 @@ def points() -> list[dict[str, Any]]:
         # While writing, in a trial's process or in the launch's.
         point(BESIDE, "torn", "*/epochs.jsonl", "trial", 20),
         point(BESIDE, "after", "*/epochs.jsonl", "trial", 20),
-        point(BESIDE, "torn", "*/checkpoint-*", "trial", 20),
-        point(WRITE, "after", "*/checkpoint-*", "trial", 20),
+        point(BESIDE, "torn", "*/checkpoint.new", "trial", 20),
+        point(RENAME, "before", "*/checkpoint.new", "trial", 20),
         point(BESIDE, "torn", "*/launches/*.json", "driver", 2),
         # Between end and report.
         point(WRITE, "before", "*/reliability.json", "trial", 2),

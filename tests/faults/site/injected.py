@@ -104,7 +104,7 @@ def _killing(index: int, kill: dict[str, Any]) -> Wrapper:
         if kill.get("by", "any") not in ("any", "driver" if is_driver() else "trial"):
             return False
         paths = [str(each) for each in arguments if isinstance(each, str | Path)]
-        if not any(fnmatch.fnmatch(path, kill.get("path", "*")) for path in paths or [""]):
+        if kill.get("path") and not any(fnmatch.fnmatch(path, kill["path"]) for path in paths):
             return False
         calls += 1
         return calls == kill.get("nth", 1)
