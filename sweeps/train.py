@@ -16,6 +16,7 @@ from ray.tune import TuneError
 
 from softaug.arrays import fingerprint, load
 from softaug.recipe import Recipe
+from sweeps import tune_memory
 from sweeps.cluster import FOLDER
 from sweeps.deaths import MAX_PROCESS_DEATHS, Deaths
 from sweeps.provenance import code
@@ -41,6 +42,7 @@ def train(
 
     Returns why it could not go on to the end: the store cannot be written to, or Ray is lost.
     """
+    tune_memory.repair()
     arrays = {name: load(name, settings.data) for name in {recipe.data.name for recipe in to_do}}
     source = code()
     job = Job(
