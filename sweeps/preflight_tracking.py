@@ -84,11 +84,11 @@ def _sqlite_problems(uri: str, experiment: str | None) -> list[str]:
             "with four slashes"
         ]
     if file.is_dir():
-        return [f"MLflow database {file}: it is a folder, not a file; correct --tracking-uri"]
+        return [f"MLflow at {uri}: it is a folder, not a file; correct --tracking-uri"]
     if not file.exists():
         return []
     if not os.access(file, os.W_OK):
-        return [f"MLflow database {file}: you may not write to it; correct --tracking-uri"]
+        return [f"MLflow at {uri}: you may not write to it; correct --tracking-uri"]
     return _sqlite_file_problems(file, uri, experiment)
 
 
@@ -104,7 +104,7 @@ def _sqlite_file_problems(file: Path, uri: str, experiment: str | None) -> list[
     except sqlite3.OperationalError:
         return []  # locked by who writes to it: the tracker waits for that
     except sqlite3.DatabaseError:
-        return [f"MLflow database {file}: it is no sqlite database, or a damaged one; correct --tracking-uri"]
+        return [f"MLflow at {uri}: it is no sqlite database, or a damaged one; correct --tracking-uri"]
     return [_deleted(str(experiment), found[0], uri)] if found else []
 
 

@@ -5,6 +5,7 @@ is its time in milliseconds and only ever grows, since of several values at a st
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
@@ -36,11 +37,12 @@ WEIGHTS = "weights.safetensors"
 
 
 class Seen(NamedTuple):
-    """A trial as its cell sees it. `attempt`: the one that ended it; `last`: Unix seconds of its last sign."""
+    """A trial as its cell sees it. `attempt`: the one that ended it; `started`, `last`: Unix seconds."""
 
     state: str
     attempt: int = 0
     launch: str = ""
+    started: float = math.inf
     last: float = 0.0
 
 
@@ -89,7 +91,7 @@ class LedgerTrial:
         if not self.begun:
             return Seen("pending")
         attempt = self.end.attempt if self.end else self.numbers[-1]
-        return Seen(self.state, attempt, self.newest.launch if self.newest else "", self.last)
+        return Seen(self.state, attempt, self.newest.launch if self.newest else "", self.started, self.last)
 
     def tags(self) -> dict[str, str]:
         """Return the tags that follow the trial."""

@@ -1,5 +1,7 @@
 """Real servers for tests, on free ports of this machine, ended by their own process group."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -7,11 +9,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-START_S = 90.0
+START_S = 240.0  # on a machine that trains meanwhile
 
 
 def free_port() -> int:
@@ -38,19 +41,57 @@ def process(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"
             psutil.wait_procs(tree, timeout=20)
 
 
+@dataclass
+class MlflowServer:
+    """A real MLflow server on sqlite with served artifacts, that can be killed and come back as it was."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    running: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """Return its address, the same each time."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"),
+            *("--artifacts-destination", str(self.folder / "served")),
+        ]
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            self.running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        wait_for(f"{self.url}/health", self.running, log)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes: they are a group of their own."""
+        assert self.running is not None
+        os.killpg(self.running.pid, number)
+
+    def kill(self) -> None:
+        """Kill it with all its processes, and see that they are gone."""
+        if self.running is None:
+            return
+        tree = [psutil.Process(self.running.pid), *psutil.Process(self.running.pid).children(recursive=True)]
+        self.signal(signal.SIGKILL)
+        self.running.wait()
+        _, alive = psutil.wait_procs(tree, timeout=20)
+        assert alive == []
+        self.running = None
+
+
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """Run a real MLflow server on sqlite with served artifacts; yield its address."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{folder / 'server.db'}"),
-        *("--artifacts-destination", str(folder / "served")),
-    ]
-    url = f"http://127.0.0.1:{port}"
-    with process(command, folder / "server.log") as server:
-        wait_for(f"{url}/health", server, folder / "server.log")
-        yield url
+    server = MlflowServer(folder)
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.kill()
 
 
 def wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
