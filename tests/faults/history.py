@@ -187,7 +187,7 @@ def _bad_start(what: str, start: Json, saved: int, seen: dict[int, Json], every_
     if epoch > 0 and epoch not in seen:
         yield f"{what} goes on from epoch {epoch}, which nobody trained"
     lost = [seen[number]["time"] for number in sorted(seen) if number > epoch]
-    if len(lost) > 1 and lost[-2] - lost[0] > every_s + SLACK_S:
+    if len(lost) > 1 and (every_s == 0 or lost[-2] - lost[0] > every_s + SLACK_S):
         yield f"{what} lost {len(lost)} epochs, {lost[-2] - lost[0]:.1f} s of work, with checkpoints every {every_s} s"
 
 
