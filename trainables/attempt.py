@@ -72,6 +72,8 @@ class RunningAttempt:
         self.started = self.rows_written = self.checkpoint_written = time.monotonic()
         self.boundary: Epoch | None = None
         self.epochs: Iterator[Epoch] | None = None
+        if self.rows:
+            self._write_rows()  # the newest attempt's rows are the trial's: none of them may be lost meanwhile
 
     @property
     def epoch(self) -> int:

@@ -120,6 +120,18 @@ def test_a_killed_attempt_goes_on_from_its_newest_intact_checkpoint(tmp_path: Pa
     assert [row.epoch for row in TrialFolder(store, RECIPE.key).rows()] == [1, 2, 3, 4]
 
 
+def test_an_attempt_that_dies_before_its_first_epoch_loses_no_row_of_the_one_before(
+    tmp_path: Path, splits: data.Splits
+) -> None:
+    store = open_store(tmp_path)
+    first = running(store, splits, checkpoint_every_s=0.0)
+    first.advance(0)
+    before = TrialFolder(store, RECIPE.key).rows()
+    running(store, splits)
+    assert len(before) == 1
+    assert TrialFolder(store, RECIPE.key).rows() == before
+
+
 def test_a_checkpoint_of_another_trial_is_not_taken(tmp_path: Path, splits: data.Splits) -> None:
     store = open_store(tmp_path)
     first = running(store, splits)
