@@ -128,7 +128,7 @@ def _killing(index: int, kill: dict[str, Any]) -> Wrapper:
 
 
 def _die(index: int, kill: dict[str, Any]) -> None:
-    """Kill the driver, or this process; once in all processes of the plan. What is not killed stays where it is."""
+    """Kill the driver, unless the victim is `self`, and this process; once in all processes of the plan."""
     try:
         os.close(os.open(f"{PLAN_FILE}.{index}", os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -136,7 +136,7 @@ def _die(index: int, kill: dict[str, Any]) -> None:
     victim = os.getpid() if kill.get("victim") == "self" else int(os.environ[DRIVER])
     note("kill", victim=victim, at=kill["at"], when=kill["when"], path=kill.get("path", ""))
     os.kill(victim, signal.SIGKILL)
-    threading.Event().wait()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _waiting(pipe: str) -> Wrapper:
