@@ -222,6 +222,31 @@ def test_a_creation_carried_out_after_its_time_out_leaves_no_second_run(
     assert contents(server, sweep.experiment, tmp_path / "disturbed") == expected
 
 
+def test_a_server_that_takes_two_seconds_an_answer_does_not_hold_the_launch_up(
+    proxy: Proxy, server: str, store: Store, sweep: ResolvedSweep, expected: Contents, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(tracker_thread, "LAST_TRIES_S", 3.0)
+    monkeypatch.setattr(tracker_thread, "REQUEST_S", 3.0)
+    proxy.faults = [Fault("/api/", "slow", times=10**6, seconds=2.0)]
+    thread = TrackerThread(
+        lambda: Projection(store, sweep, proxy.url, is_running=lambda _launch: False), warn=lambda _text: None
+    )
+    thread.start()
+    began = time.monotonic()
+    missing = thread.close(sweep.trial_keys)
+    held_up = time.monotonic() - began
+    print(f"held up for {held_up:.1f} s, {len(proxy.done)} slow answers, {missing} trials missing")
+    assert proxy.done
+    assert missing
+    assert held_up < 3.0 + 3.0 + 2.0
+    proxy.faults = []
+    thread.join(60)
+    assert not thread.is_alive()
+    assert sync(store, sweep, server, upload_weights=False) == []
+    assert contents(server, sweep.experiment, tmp_path / "disturbed") == expected
+
+
 def test_sync_against_an_empty_mlflow_rebuilds_it_equal(
     server: str, store: Store, sweep: ResolvedSweep, expected: Contents, tmp_path: Path
 ) -> None:

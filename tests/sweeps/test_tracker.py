@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sweeps import run_contents
 from sweeps.resolved import ResolvedSweep
@@ -297,11 +299,24 @@ def test_a_trial_whose_attempt_file_is_damaged_is_shown_all_the_same(store: Stor
     assert (run.info.status, run.info.start_time, run.data.metrics["test/top1_error"]) == ("FINISHED", 1_000_000, 2.0)
 
 
-def test_more_rows_than_one_call_takes_arrive_whole(store: Store, uri: str) -> None:
+def test_more_rows_than_one_call_takes_arrive_whole_and_before_the_tags_that_say_so(
+    store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[int, bool]] = []
+
+    def noted(store: SqlAlchemyStore, run_id: str, metrics: list[Any], params: list[Any], tags: list[Any]) -> None:
+        calls.append((len(metrics), bool(tags)))
+        log_batch(store, run_id, metrics, params, tags)
+
+    log_batch = SqlAlchemyStore.log_batch
+    monkeypatch.setattr(SqlAlchemyStore, "log_batch", noted)
     sweep = ledgers.small_sweep()
     key = sweep.trial_keys[0]
     ledgers.finish(ledgers.begin(store, key), 2.0, epochs=900)
-    sync(store, sweep, uri, upload_weights=False)
+    projection(store, sweep, uri).project(key)
+    of_the_trial = [each for each in calls if each[0]]
+    assert [tagged for _, tagged in of_the_trial] == [False, False, True]
+    assert sum(count for count, _ in of_the_trial) == 2 * 900 + 2
     assert len(history(uri, runs(uri, "trial")[key])["train/lr"]) == 900
 
 

@@ -86,6 +86,20 @@ def test_a_trial_that_mlflow_refuses_is_tried_twice_told_once_and_does_not_hold_
     assert 2 <= [key for key, _ in mlflow.tried].count("b") <= 3
 
 
+def test_a_refused_trial_that_moves_on_is_not_told_again() -> None:
+    mlflow, said = FakeMLflow(failing(10**9, REFUSAL)), []
+    thread = thread_to(mlflow, said)
+    thread.start()
+    deadline = time.monotonic() + 20
+    for tries in (2, 3, 4):  # twice at first, then once whenever it moved on
+        thread.changed("b", ended=True)
+        while len(mlflow.tried) < tries or thread.due:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert thread.close(["b"]) == 1
+    assert said == ["MLflow refuses trial b: MlflowException: bad request; the sweep goes on"]
+
+
 def test_a_refusal_that_a_new_connection_heals_is_not_told_and_all_is_compared_again() -> None:
     mlflow, said = FakeMLflow(failing(1, REFUSAL, only="b")), []
     assert tracked(mlflow, said, ["a", "b"]) == 0
