@@ -60,7 +60,6 @@ def _local() -> Iterator[None]:
     import ray
 
     _silence()
-    _remove_abandoned()
     folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")
     try:
         ray.init(
@@ -103,7 +102,7 @@ def _fitting(node: dict[str, float], needs: Resources) -> int:
     return min(by_cpu, by_gpu)
 
 
-def _remove_abandoned() -> None:
+def remove_abandoned() -> None:
     """Delete what killed launches of this machine left behind: folders of processes that are gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         process = folder.name.removeprefix(FOLDER).partition("-")[0]

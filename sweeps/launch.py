@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Protocol
 
 from softaug.recipe import Recipe
-from sweeps import preflight
+from sweeps import cluster, preflight
 from sweeps.launched import save
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
@@ -81,9 +81,8 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         tracker = _Offline() if settings.tracking_uri is None else TrackerProcess(say=view.say)
         stack.callback(tracker.kill)
         slots = 0
+        cluster.remove_abandoned()
         if to_do:
-            from sweeps import cluster
-
             view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do; starting Ray")
             stack.enter_context(cluster.cluster(settings.address))
             stack.enter_context(_stop_on_signals(store, owned, view.say))  # again: Ray has its own handler of SIGTERM

@@ -52,7 +52,7 @@ def points() -> list[dict[str, Any]]:
         point(CREATE, "after", "*/end.json", "trial", 2),
         # During the projection to MLflow.
         point(f"{MLFLOW}.create_run", "after", "", "any", 6),
-        point(f"{MLFLOW}.log_batch", "after", "", "any", 12),
+        point(f"{MLFLOW}.log_batch", "after", "", "any", 5),
         point(f"{MLFLOW}.set_terminated", "before", "", "any", 6),
         point(ARTIFACT, "before", "", "any", 12),
     ]
