@@ -16,11 +16,11 @@ REFUSED_S = 10.0  # eight processes on a small machine
 TAKEN_OVER_S = 20.0  # the start of a launch; nobody waits for a heartbeat to run out
 
 
-def gate(folder: Path, at: str, name: str = "gate") -> dict[str, str]:
+def gate(folder: Path, at: str, by: str, name: str = "gate") -> dict[str, str]:
     """Return a gate before a function's first call: a named pipe, which opens for all who wait at once."""
     path = folder / name
     os.mkfifo(path)
-    return {"at": at, "pipe": str(path)}
+    return {"at": at, "by": by, "pipe": str(path)}
 
 
 def open_gate(scene: Scene, shut: dict[str, str], waiting: int) -> None:
@@ -32,7 +32,7 @@ def open_gate(scene: Scene, shut: dict[str, str], waiting: int) -> None:
 @pytest.mark.slow
 def test_of_eight_launches_of_a_sweep_exactly_one_runs(scene: Scene) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=60, seeds=[0]))
-    shut = gate(scene.folder, "trainables.launches:acquire")
+    shut = gate(scene.folder, "trainables.launches:acquire", "driver")
     launches = [scene.launch(sweep, gates=[shut]) for _ in range(LAUNCHERS)]
     open_gate(scene, shut, LAUNCHERS)
     opened = time.monotonic()
@@ -76,7 +76,9 @@ def starts(scene: Scene, launch: Launch) -> set[str]:
 @pytest.mark.slow
 def test_two_sweeps_that_share_trials_run_each_once_and_both_show_it(scene: Scene) -> None:
     files = {name: scene.sweep(tiny_sweep(name, epochs=40), name) for name in ("one", "other")}
-    gates = {name: gate(scene.folder, "trainables.trial:Trial.step", f"gate-{name}") for name in files}
+    gates = {
+        name: gate(scene.folder, "trainables.ledger:TrialFolder.numbers", "trial", f"gate-{name}") for name in files
+    }
     launches = {name: scene.launch(file, "--max-concurrent", 1, gates=[gates[name]]) for name, file in files.items()}
     # Both have chosen the same first trial before either has begun it: the worst that can happen.
     until(lambda: len(scene.events("at gate")) == 2, "both launches before the same trial")
@@ -95,4 +97,18 @@ def test_two_sweeps_that_share_trials_run_each_once_and_both_show_it(scene: Scen
     for experiment in ("one@paper", "other@paper"):
         shown = [run.tags["trial_key"] for run in runs if (run.experiment, run.tags["kind"]) == (experiment, "trial")]
         assert sorted(shown) == sorted(keys)
+    scene.check(checkpoint_every_s=60)
+
+
+@pytest.mark.slow
+def test_what_ends_while_another_launch_starts_is_not_run_again(scene: Scene) -> None:
+    one, other = (scene.sweep(tiny_sweep(name, seeds=[0]), name) for name in ("one", "other"))
+    shut = gate(scene.folder, "sweeps.launched:save", "driver")
+    waiting = scene.launch(other, gates=[shut])
+    until(lambda: scene.events("at gate"), "a launch that knows what is to do and has not begun")
+    scene.launch(one).ended(0)
+    assert len(scene.events("end", state="finished", counts=True)) == 2
+    open_gate(scene, shut, 1)
+    waiting.ended(0)
+    assert len(scene.events("start")) == 2
     scene.check(checkpoint_every_s=60)

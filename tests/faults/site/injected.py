@@ -33,9 +33,11 @@ def install() -> None:
     sys.meta_path.insert(0, _AfterImport())
 
 
-def is_driver() -> bool:
-    """Say whether this process is the launch itself."""
-    return os.environ[DRIVER] == str(os.getpid())
+def role() -> str:
+    """Return whether this process is the launch itself ("driver"), trains ("trial"), or is another one ("tracker")."""
+    if os.environ[DRIVER] == str(os.getpid()):
+        return "driver"
+    return "trial" if "trainables.trial" in sys.modules else "tracker"
 
 
 def note(event: str, **what: Any) -> None:
@@ -81,7 +83,7 @@ def _wrappers(module: str) -> list[tuple[str, Wrapper]]:
     for gate in PLAN.get("gates", []):
         owner, _, name = gate["at"].partition(":")
         if owner == module:
-            found.append((name, _waiting(gate["pipe"])))
+            found.append((name, _waiting(gate["pipe"], gate["by"])))
     replaced = (each.partition(":") for each in PLAN.get("replaced", []))
     return found + [(name, lambda _original: lambda *_a, **_k: None) for owner, _, name in replaced if owner == module]
 
@@ -100,7 +102,7 @@ def _killing(index: int, kill: dict[str, Any]) -> Wrapper:
 
     def fits(arguments: tuple[Any, ...]) -> bool:
         nonlocal calls
-        if kill.get("by", "any") not in ("any", "driver" if is_driver() else "trial"):
+        if kill.get("by", "any") not in ("any", role()):
             return False
         paths = [str(each) for each in arguments if isinstance(each, str | Path)]
         if kill.get("path") and not any(fnmatch.fnmatch(path, kill["path"]) for path in paths):
@@ -138,14 +140,14 @@ def _die(index: int, kill: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _waiting(pipe: str) -> Wrapper:
-    """Wait before a function's first call until somebody opens this named pipe for writing."""
+def _waiting(pipe: str, by: str) -> Wrapper:
+    """Wait before a function's first call in such a process until somebody opens this named pipe for writing."""
     waited = False
 
     def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
             nonlocal waited
-            if not waited:
+            if not waited and role() == by:
                 waited = True
                 note("at gate", pipe=pipe)
                 os.close(os.open(pipe, os.O_RDONLY))
