@@ -89,6 +89,7 @@ def test_a_killed_launch_goes_on_and_ends_as_if_nothing_had_been(
     scene.check()
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_killed_runs_again_within_seconds(killed_trial: Scene) -> None:
     strikes = killed_trial.events("strike")
     assert len(strikes) == 2, "both trials of seed 1 were killed"

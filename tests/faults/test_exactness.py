@@ -136,6 +136,7 @@ def test_resumed_at_every_epoch_each_time_in_another_process(tmp_path: Path) -> 
     assert results(cut) == results(whole)
 
 
+@pytest.mark.slow
 def test_a_launched_trial_has_the_bits_of_a_loop_over_fit(killed_trial: Scene) -> None:
     """Also after its process was killed: half of the trials of this scene went on in another one."""
     torch.set_num_threads(1)

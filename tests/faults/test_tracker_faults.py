@@ -23,6 +23,8 @@ from tests.sweeps import ledgers
 from tests.sweeps.mlflow_contents import Contents, contents
 from trainables.store import Store, open_store
 
+pytestmark = pytest.mark.slow  # with a real server, whose every call is made to fail in every way
+
 NAMES = iter(f"sweep-{number}" for number in range(10**6))  # an experiment per test on one server
 PASSING = ("drop", "429", "500", "503", "half", "lost")
 CALLS = {

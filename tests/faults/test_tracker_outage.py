@@ -17,7 +17,7 @@ from tests.faults.scenes import Launch, Scene, measured, tiny_sweep, until
 from tests.servers import MlflowServer
 from tests.sweeps.mlflow_contents import contents
 
-EPOCHS = 1500  # a sweep that goes on for a minute or more
+EPOCHS = 900  # a sweep that goes on for a minute or so
 EXPERIMENT = "tiny@paper"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
