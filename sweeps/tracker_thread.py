@@ -25,6 +25,7 @@ LONGEST_WAIT_S = 10.0
 LAST_TRIES_S = 30.0
 KEEPS_UP_S = 1.0  # a trial that arrives within this earns the next one as much
 REQUEST_S = 10.0
+WHY = re.compile(r"\[Errno -?\d+\] ([^')]+)|([Rr]ead timed out|timed out|too many \d+ error responses)")
 MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError)
 
 
@@ -184,8 +185,10 @@ def is_refusal(error: Exception) -> bool:
 
 
 def in_a_line(error: Exception) -> str:
-    """Return an error's kind and the first line of what it says, without passwords."""
-    return re.sub(r"://[^/\s]*@", "://***@", f"{type(error).__name__}: {error}".splitlines()[0])[:200]
+    """Return what went wrong in a line, without passwords: where and why if no answer came, else kind and text."""
+    text = re.sub(r"://[^/\s]*@", "://***@", f"{type(error).__name__}: {error}".splitlines()[0])
+    where, why = re.search(r"API request to (\w+://[^/\s]+)", text), WHY.search(text)
+    return f"{where[1]}: {why[1] or why[2]}" if where and why else text[:200]
 
 
 def _status(error: Exception) -> int | None:

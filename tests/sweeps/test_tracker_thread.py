@@ -226,3 +226,20 @@ def test_refusals_and_absences_are_told_apart(error: Exception, refusal: bool) -
 def test_what_is_said_is_one_line_without_passwords() -> None:
     error = ValueError("cannot reach postgresql://me:secret@db/mlflow\nand so on")
     assert in_a_line(error) == "ValueError: cannot reach postgresql://***@db/mlflow"
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("Failed to establish a new connection: [Errno 111] Connection refused'))", "Connection refused"),
+        ("Read timed out. (read timeout=10)", "Read timed out"),
+        ("Caused by ResponseError('too many 503 error responses'))", "too many 503 error responses"),
+    ],
+)
+def test_a_missing_answer_is_told_by_where_and_why(why: str, said: str) -> None:
+    pool = (
+        "HTTPConnectionPool(host='10.0.0.5', port=5000): Max retries exceeded with url: /api/2.0/mlflow/runs/log-batch"
+    )
+    url = "http://me:secret@10.0.0.5:5000/api/2.0/mlflow/runs/log-batch"
+    error = MlflowException(f"API request to {url} failed with exception {pool} ({why}")
+    assert in_a_line(error) == f"http://***@10.0.0.5:5000: {said}"
