@@ -111,7 +111,10 @@ def remove_abandoned() -> None:
 
 
 def _silence() -> None:
-    """Keep Ray and Tune from printing over our own lines."""
+    """Keep Ray and Tune from printing over our own lines; what kills a trial's process is told by `sweeps.deaths`."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_lines, **_options: None  # its obituaries, which no setting switches off
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")

@@ -87,7 +87,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
             stack.enter_context(cluster.cluster(settings.address))
             stack.enter_context(_stop_on_signals(store, owned, view.say))  # again: Ray has its own handler of SIGTERM
             slots = min(cluster.slots(sweep.resources), settings.max_concurrent or len(to_do), len(to_do))
-        _prepare(store, sweep, to_do)
+        _prepare(store, sweep, to_do, retry_failed=settings.retry_failed)
         tracker.start(store, sweep, settings.tracking_uri or "", owned.id, upload_weights=settings.upload_weights)
         trouble = None
         if to_do:
@@ -119,12 +119,13 @@ def _to_do(sweep: ResolvedSweep, settings: Settings, say: Callable[[str], None])
     return to_do
 
 
-def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe]) -> None:
+def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe], *, retry_failed: bool) -> None:
     save(store, sweep)
     for recipe in to_do:
         trial = TrialFolder(store, recipe.key)
         trial.write_recipe(recipe)
-        trial.reopen()
+        if retry_failed:
+            trial.reopen()
 
 
 class _Offline:

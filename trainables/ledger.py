@@ -157,9 +157,12 @@ class TrialFolder:
         return self.store.create(self._end_path, end.sealed(self._end_path, indent=1))
 
     def reopen(self) -> None:
-        """Let a failed trial be tried again: move its end into the folder of the attempt that ended so."""
+        """Let a trial that failed or diverged be tried again: move its end into the folder of its last attempt.
+
+        One that has ended well meanwhile, in another launch, stays as it is.
+        """
         end = self.end()
-        if end is not None:
+        if end is not None and end.state in ("failed", "diverged"):
             path = f"{self.path}/{end.attempt:04d}/end.json"
             self.store.write(path, end.sealed(path, indent=1))
             self.store.delete(self._end_path)

@@ -123,12 +123,19 @@ class Trial(tune.Trainable):
             torch.cuda.empty_cache()
         trial = TrialFolder(self.store, self.key)
         numbers = trial.numbers()
-        folder = None if trial.end() else trial.begin(self._new_attempt(numbers[-1] + 1 if numbers else 1))
+        if trial.end() is not None or self._is_elsewhere(trial):
+            return ""
+        folder = trial.begin(self._new_attempt(numbers[-1] + 1 if numbers else 1))
         if folder is None:
             return ""
         self.watchdog = Watchdog(self.store.root / folder.path / "crash.txt", self.job.silent_after_s)
         self.attempt = self._running(folder)
         return self.attempt.note
+
+    def _is_elsewhere(self, trial: TrialFolder) -> bool:
+        """Say whether another launch that lives has begun it since this one chose it: two sweeps may share trials."""
+        owner = trial.owner()
+        return owner not in (None, self.job.launch) and launches.is_alive(self.store, str(owner))
 
     def _running(self, folder: AttemptFolder) -> "RunningAttempt":
         import torch

@@ -227,5 +227,6 @@ def test_a_trial_whose_process_is_killed_goes_on_and_the_sweep_ends_well(
     os.kill(trial.attempts()[0].pid, signal.SIGKILL)
     output, _ = launch.communicate(timeout=DEADLINE_S)
     assert launch.returncode == 0, output
+    assert "(raylet)" not in output, "Ray's obituaries are not shown"
     assert [attempt.number for attempt in trial.attempts()] == [1, 2]
     assert cells(softaug, sweep, store) == cells(softaug, sweep, first_store)

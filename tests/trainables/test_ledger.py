@@ -79,6 +79,13 @@ def test_a_failed_trial_is_reopened_and_its_first_end_is_kept(trial: TrialFolder
     TrialFolder(trial.store, "ff" * 32).reopen()
 
 
+def test_a_trial_that_has_ended_well_meanwhile_is_not_reopened(trial: TrialFolder) -> None:
+    begun(trial, 1)
+    trial.finish(end("finished"))
+    trial.reopen()
+    assert trial.end() == end("finished")
+
+
 def test_rows_are_those_of_the_newest_attempt(trial: TrialFolder) -> None:
     assert trial.rows() == []
     begun(trial, 1).write_rows([row(1), row(2)])
