@@ -115,6 +115,7 @@ def heal(scene: Scene, sweep: Path, chosen: Mapping[str, str]) -> None:
     scene.check()
 
 
+@pytest.mark.slow
 def test_failures_that_a_trial_can_tell_stay_with_it(scene: Scene) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=4, seeds=range(5)))
     chosen = poisoned(sweep, TOLD)
