@@ -23,6 +23,11 @@ EXPERIMENT = "tiny@paper"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MlflowServer]:
     folder = tmp_path / "mlflow"
@@ -87,7 +92,7 @@ def check(scene: Scene, server: MlflowServer, launch: Launch, expected: dict[str
     """Check that training noticed nothing and that MLflow holds everything once, as the ledger has it."""
     launch.ended(0, within_s=600)
     assert "not in MLflow" not in launch.output
-    assert launch.output.count("MLflow does not answer") == launch.output.count("MLflow answers again") == 1
+    assert launch.output.count("MLflow does not answer") == launch.output.count("MLflow answers again") >= 1
     assert final_metrics(scene) == expected
     found = contents(server.url, EXPERIMENT, tmp_path / "held")
     assert len(found) == 8
