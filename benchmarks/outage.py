@@ -136,10 +136,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="outage-") as folder:
         for number in range(options.repetitions):
             undisturbed.append(launch(Path(folder) / f"{number}a", options.epochs, None))
+            print(f"undisturbed {undisturbed[-1]:6.1f} s", end="   ", flush=True)
             away = (undisturbed[-1] / 3, undisturbed[-1] * 2 / 3)
             disturbed.append(launch(Path(folder) / f"{number}b", options.epochs, away))
-            gone = f"MLflow away for {away[1] - away[0]:.0f} s"
-            print(f"undisturbed {undisturbed[-1]:6.1f} s   {gone} {disturbed[-1]:6.1f} s", flush=True)
+            print(f"MLflow away for {away[1] - away[0]:.0f} s: {disturbed[-1]:6.1f} s", flush=True)
     medians = statistics.median(undisturbed), statistics.median(disturbed)
     print(f"\nmedians of {options.repetitions}: {medians[0]:.1f} s undisturbed, {medians[1]:.1f} s with the outage")
     print(f"ratio {medians[1] / medians[0]:.3f}   (target: at most {TARGET:.2f})")

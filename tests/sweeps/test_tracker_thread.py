@@ -232,6 +232,7 @@ def test_what_is_said_is_one_line_without_passwords() -> None:
     ("why", "said"),
     [
         ("Failed to establish a new connection: [Errno 111] Connection refused'))", "Connection refused"),
+        ('NewConnectionError("HTTPConnection: [Errno 111] Connection refused"))', "Connection refused"),
         ("Read timed out. (read timeout=10)", "Read timed out"),
         ("Caused by ResponseError('too many 503 error responses'))", "too many 503 error responses"),
     ],
