@@ -25,7 +25,7 @@ LONGEST_WAIT_S = 10.0
 LAST_TRIES_S = 30.0
 KEEPS_UP_S = 1.0  # a trial that arrives within this earns the next one as much
 REQUEST_S = 10.0
-WHY = re.compile(r"\[Errno -?\d+\] ([^'")]+)|([Rr]ead timed out|timed out|too many \d+ error responses)")
+WHY = re.compile(r"\[Errno -?\d+\] ([\w ]+)|([Rr]ead timed out|timed out|too many \d+ error responses)")
 MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError)
 
 
