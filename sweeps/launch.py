@@ -6,12 +6,12 @@ MLflow are imported only once there is something for them to do.
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from softaug.recipe import Recipe
@@ -25,6 +25,9 @@ from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+LEAVE_AFTER_S = 25.0  # of the 30 that a stop may take (reliability, F26)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
     store.probe()
     with ExitStack() as stack:
         owned = stack.enter_context(_owned(store, sweep, view.say))
+        stack.enter_context(_stop_on_signals(store, owned, view.say))
         to_do = _to_do(sweep, settings, view.say)
         tracker = _Offline() if settings.tracking_uri is None else TrackerProcess(say=view.say)
         stack.callback(tracker.kill)
@@ -85,7 +89,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         if to_do:
             view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do; starting Ray")
             stack.enter_context(cluster.cluster(settings.address))
-            stack.enter_context(_stop_on_signals(store, owned, view.say))  # again: Ray has its own handler of SIGTERM
+            stack.enter_context(_caught_signals())  # again: Ray has its own handler of SIGTERM
             slots = min(cluster.slots(sweep.resources), settings.max_concurrent or len(to_do), len(to_do))
         _prepare(store, sweep, to_do, retry_failed=settings.retry_failed)
         tracker.start(store, sweep, settings.tracking_uri or "", owned.id, upload_weights=settings.upload_weights)
@@ -147,15 +151,14 @@ class _Offline:
 
 @contextmanager
 def _owned(store: Store, sweep: ResolvedSweep, say: Callable[[str], None]) -> Iterator[launches.Launch]:
-    """Be the sweep's launch: beat, stop on signals, and say so when it is over. One that is refused leaves nothing."""
+    """Be the sweep's launch: beat, and say so when it is over. One that is refused leaves nothing."""
     owned = launches.acquire(store, sweep.experiment)
     over = threading.Event()
     heart = threading.Thread(target=_beat, args=(store, owned, over, say), name="heartbeat", daemon=True)
     heart.start()
     refused = False
     try:
-        with _stop_on_signals(store, owned, say):
-            yield owned
+        yield owned
     except Refused:
         refused = True
         raise
@@ -188,20 +191,53 @@ def _beat(store: Store, owned: launches.Launch, over: threading.Event, say: Call
 
 @contextmanager
 def _stop_on_signals(store: Store, owned: launches.Launch, say: Callable[[str], None]) -> Iterator[None]:
-    """First SIGINT or SIGTERM: trials keep their last epoch and end. Second: end now."""
+    """Obey SIGINT and SIGTERM in a thread of its own: the main one may be waiting for a Ray that is gone."""
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    before = signal.set_wakeup_fd(told.fileno())
+    thread = threading.Thread(target=_obey, args=(heard, store, owned, say), name="signals", daemon=True)
+    thread.start()
+    try:
+        with _caught_signals():
+            yield
+    finally:
+        signal.set_wakeup_fd(before)
+        told.close()
+        thread.join()
+        heard.close()
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if launches.stop_requested(store, owned.id):
-            os._exit(130)
-        try:
-            launches.request_stop(store, owned.id)
-        except OSError as error:
-            say(store.explain(error))
-        say("stopping: trials keep their last epoch; once more ends them at once")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+@contextmanager
+def _caught_signals() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM from ending this process."""
+    before = {number: signal.signal(number, lambda *_: None) for number in STOPPING}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _obey(heard: socket.socket, store: Store, owned: launches.Launch, say: Callable[[str], None]) -> None:
+    """First signal: trials keep their last epoch and end. Second, or not over `LEAVE_AFTER_S` later: end now."""
+    asked = False
+    while True:
+        try:
+            number = heard.recv(1)
+        except TimeoutError:
+            say(f"not over after {LEAVE_AFTER_S:.0f} s: leaving what does not answer; launch again and it goes on")
+            with suppress(OSError):
+                launches.beat(store, owned, ended=True)
+            os._exit(130)
+        if not number:
+            return
+        if number[0] in STOPPING:
+            if asked or launches.stop_requested(store, owned.id):
+                os._exit(130)
+            asked = True
+            heard.settimeout(LEAVE_AFTER_S)
+            say("stopping: trials keep their last epoch; once more ends them at once")
+            try:
+                launches.request_stop(store, owned.id)
+            except OSError as error:
+                say(store.explain(error))

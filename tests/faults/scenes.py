@@ -28,12 +28,14 @@ AGENTS_OUTLIVE_S = 90.0  # Ray's agents notice the death of their raylet after a
 Event = dict[str, Any]
 
 
-def tiny_sweep(name: str = "tiny", *, epochs: int = 12, seeds: Sequence[int] = (0, 1, 2), **base: Any) -> str:
+def tiny_sweep(
+    name: str = "tiny", *, epochs: int = 12, seeds: Sequence[int] = (0, 1, 2), width: int = 4, **optim: Any
+) -> str:
     """Return a sweep file of two cells on a hundred digits; six trials with three seeds."""
     recipe = {
         "data": {"name": "digits", "train_images": 100},
-        "model": {"name": "resnet8", "width": 4},
-        "optim": {"epochs": epochs, "batch_size": 50, **base},
+        "model": {"name": "resnet8", "width": width},
+        "optim": {"epochs": epochs, "batch_size": 50, **optim},
     }
     soft = {"crop": {"kind": "gaussian"}, "softening": {"apply_to": "target", "k": 2.0}}
     sweep = {
@@ -132,7 +134,11 @@ class Scene:
         log = self.folder / f"launch-{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **faults, **(env or {})}
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **faults, **(env or {})},
+                start_new_session=True,
             )
         self.launches.append(Launch(process, log, time.time()))
         return self.launches[-1]

@@ -1,5 +1,7 @@
 """A trial's process or the launch itself is killed, or asked to stop: nothing is lost, nothing runs twice."""
 
+import json
+import os
 import random
 import signal
 import time
@@ -118,6 +120,27 @@ def test_a_launch_that_is_asked_to_stop_is_out_in_time(scene: Scene, number: sig
     assert time.monotonic() - asked < OUT_S
     assert len({event["trial"] for event in scene.events("saved")}) == 2, "both kept their last epoch"
     scene.check(complete=False, checkpoint_every_s=60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [False, True], ids=["trials hear nothing", "Ray is ended too"])
+def test_a_launch_that_cannot_stop_in_order_is_out_in_time_all_the_same(scene: Scene, whole_group: bool) -> None:
+    sweep = scene.sweep(tiny_sweep(seeds=[0]))
+    launch = scene.launch(sweep, "--checkpoint-every", 0, poisons=[{"kind": "hang", "epoch": 5}])
+    until(lambda: len(scene.events("strike")) == 2, "trials that hear nothing")
+    asked = time.monotonic()
+    if whole_group:  # as `timeout`, batch systems and service managers do
+        os.killpg(launch.process.pid, signal.SIGTERM)
+    else:
+        launch.process.send_signal(signal.SIGTERM)
+    launch.ended(130)
+    measured(f"F26 {'with Ray' if whole_group else 'with hanging trials'}", time.monotonic() - asked)
+    assert time.monotonic() - asked < OUT_S
+    (told,) = scene.store.glob("launches/*.json")
+    assert json.loads(told.read_text())["ended"]
+    scene.launch(sweep, "--checkpoint-every", 0).ended(0)
+    assert {start["epoch"] for start in scene.events("start", attempt=2)} == {4}
+    scene.check()
 
 
 @pytest.mark.slow
