@@ -145,7 +145,7 @@ def _baseline(results: Results) -> Point:
         panel=EVERY_PANEL,
         line=results.sweep.baseline,
         x=None,
-        reduction=0.0,
+        reduction=None if results.baseline.problems else 0.0,
         reduction_se=None,
         ece=ece.mean if ece else None,
         ece_se=ece.se if ece else None,

@@ -123,9 +123,10 @@ def synced(
     uri = tracking_uri_of(opened, tracking_uri)
     wanted = chosen(opened, names, scale)
     warn_of_damaged_sweeps(opened)
-    problems = unreachable_tracking(uri)
-    if problems:
-        raise Refused(problems)
+    for each in wanted:
+        problems = unreachable_tracking(uri, each.experiment)
+        if problems:
+            raise Refused(problems)
     from mlflow.exceptions import MlflowException
 
     from sweeps import tracker

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sweeps.terminal import say, say_wrapped
-from trainables.sealed import Damaged
+from trainables.sealed import Damaged, OtherVersion
 from trainables.store import Store
 
 Kind = Literal["unreadable", "incomplete", "dead launch", "leftover", "zombie", "double", "orphan", "not level"]
@@ -52,7 +52,7 @@ def unreadable(
 
     A file of another version of softaug is no damage: that version can read it.
     """
-    if "another version" in damaged.why:
+    if isinstance(damaged, OtherVersion):
         way_out = "use that version with this store; --fix leaves the file alone"
         return Finding("unreadable", damaged.path, f"The file {damaged.why}.", way_out)
 

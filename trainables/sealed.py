@@ -24,6 +24,10 @@ class Damaged(Exception):
         self.why = why
 
 
+class OtherVersion(Damaged):
+    """A file is whole, but another version of softaug wrote it."""
+
+
 class Entry(BaseModel):
     """Base of what the ledger keeps as JSON: frozen, no unknown fields, sealed when it is written."""
 
@@ -47,7 +51,9 @@ class Entry(BaseModel):
         try:
             return cls.model_validate_json(text + b"}")
         except ValidationError as error:
-            raise Damaged(path, f"is of another version of softaug ({error.error_count()} fields differ)") from error
+            raise OtherVersion(
+                path, f"is of another version of softaug ({error.error_count()} fields differ)"
+            ) from error
 
     @classmethod
     def read(cls, store: Store, path: str) -> Self:

@@ -81,6 +81,7 @@ def test_without_a_baseline_there_is_no_reduction() -> None:
     runs[0] = lose(runs[0], "running")
     data = figure_data(results_of(one, runs))
     assert all(point.reduction is None and not point.is_hole for point in data.points)
+    assert (data.baseline.reduction, data.baseline.ece) == (None, None)
     assert "The baseline, standard crop, is a hole (2/3)" in data.caption
 
 
