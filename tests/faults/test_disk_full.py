@@ -10,23 +10,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Softaug
+from tests.faults.scenes import tiny_sweep
 from trainables.ledger import CHECKPOINT, AttemptFolder, TrialFolder
 from trainables.store import open_store
-
-SWEEP = """
-name: full
-question: What if the disk is full?
-seeds: [0, 1, 2]
-baseline: standard crop
-base:
-  data: {name: digits, train_images: 100}
-  model: {name: resnet8, width: 16}
-  flip: 0.0
-  optim: {epochs: 30, batch_size: 50}
-arms:
-  - {name: standard crop, set: {crop: {kind: uniform, radius_px: 1}}}
-  - {name: soft target, set: {crop: {kind: gaussian, sigma: 0.3}, softening: {apply_to: target}}}
-"""
 
 
 @pytest.fixture
@@ -56,7 +42,7 @@ def test_a_full_disk_ends_the_launch_in_a_line_and_costs_no_more_than_the_last_e
     small_disk: Path, softaug: Softaug, tmp_path: Path
 ) -> None:
     sweep, runs = tmp_path / "full.yaml", small_disk / "runs"
-    sweep.write_text(SWEEP)
+    sweep.write_text(tiny_sweep("full", epochs=30, width=16))
     started = time.monotonic()
     first = softaug("launch", sweep, "--store", runs, "--checkpoint-every", 0)
     print(f"measured F15: {time.monotonic() - started:.1f} s to the launch's end")

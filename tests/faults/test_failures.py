@@ -103,6 +103,17 @@ def check_shown(scene: Scene, sweep: Path, chosen: Mapping[str, str], kinds: Map
         assert (f",,,{cell['n']}/{cell['expected']}," in numbers) == hole, "no value is drawn for a hole"
 
 
+def check_holes(
+    scene: Scene, sweep: Path, chosen: Mapping[str, str], kinds: Mapping[str, Expected], trials: int
+) -> None:
+    """Assert that only what was poisoned failed, that the holes show everywhere, and that they can be mended."""
+    check_ends(scene, chosen, kinds, trials)
+    scene.doctor()
+    scene.check()
+    check_shown(scene, sweep, chosen, kinds)
+    heal(scene, sweep, chosen)
+
+
 def heal(scene: Scene, sweep: Path, chosen: Mapping[str, str]) -> None:
     """Launch again: as it is, nothing runs; with --retry-failed and no poison all finish."""
     before = len(scene.events("start"))
@@ -123,10 +134,7 @@ def test_failures_that_a_trial_can_tell_stay_with_it(scene: Scene) -> None:
     launch = scene.launch(sweep, "--checkpoint-every", 0, poisons=[*plan(chosen), {"kind": "noise", "key": noisy}])
     measured(f"F19, F20, F22, F23: a launch with {len(chosen)} poisoned trials of 10", launch.ended(1))
     assert scene.events("strike", trial=noisy, kind="noise")
-    check_ends(scene, chosen, TOLD, trials=10)
-    scene.check()
-    check_shown(scene, sweep, chosen, TOLD)
-    heal(scene, sweep, chosen)
+    check_holes(scene, sweep, chosen, TOLD, trials=10)
 
 
 @pytest.mark.slow
@@ -136,11 +144,7 @@ def test_deaths_of_a_trial_s_process_stay_with_it(scene: Scene) -> None:
     chosen = poisoned(sweep, DEATHS)
     launch = scene.launch(sweep, "--checkpoint-every", 0, "--silent-after", 15, poisons=plan(chosen))
     measured("F23: a launch with 13 deaths", launch.ended(1, within_s=400))
-    check_ends(scene, chosen, DEATHS, trials=6)
-    scene.doctor()
-    scene.check()
-    check_shown(scene, sweep, chosen, DEATHS)
-    heal(scene, sweep, chosen)
+    check_holes(scene, sweep, chosen, DEATHS, trials=6)
 
 
 @pytest.mark.slow
@@ -154,11 +158,7 @@ def test_a_trial_that_eats_the_memory_is_ended_before_the_machine_suffers(scene:
     begun = time.monotonic()
     scene.launch(sweep, "--checkpoint-every", 0, poisons=plan(chosen), env=env).ended(1, within_s=300)
     measured("F21: a launch with a trial that runs out of memory twice", time.monotonic() - begun)
-    check_ends(scene, chosen, MEMORY, trials=4)
-    scene.doctor()
-    scene.check()
-    check_shown(scene, sweep, chosen, MEMORY)
-    heal(scene, sweep, chosen)
+    check_holes(scene, sweep, chosen, MEMORY, trials=4)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +13,18 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import SOFTAUG, Softaug
+from tests.faults.scenes import DEADLINE_S, tiny_sweep, until
 from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.store import open_store
 
-SWEEP = """
-name: tiny
-question: Does a launch make the ledger match the sweep?
-expect: It does.
-seeds: [0, 1, 2]
-baseline: standard crop
-base:
-  data: {name: digits, train_images: 100}
-  model: {name: resnet8, width: 4}
-  flip: 0.0
-  optim: {epochs: EPOCHS, batch_size: 50}
-axes:
-  sigma: {field: crop.sigma, label: "σ", values: [0.3]}
-arms:
-  - {name: standard crop, set: {crop: {kind: uniform, radius_px: 1}}}
-  - {name: soft target, set: {crop: {kind: gaussian}, softening: {apply_to: target, k: 2.0}}, over: [sigma]}
-figure: {kind: softening-over-sigma, x: sigma}
-resources: {cpus: 1}
-"""
 EPOCHS = 100
-DEADLINE_S = 120.0
 
 
 def write_sweep(folder: Path, epochs: int) -> Path:
     path = folder / "tiny.yaml"
-    path.write_text(SWEEP.replace("EPOCHS", str(epochs)))
+    path.write_text(tiny_sweep(epochs=epochs))
     return path
-
-
-def until(happened: Callable[[], Any], what: str) -> None:
-    """Poll until something happened; fail loudly after the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not happened():
-        assert time.monotonic() < deadline, f"waited {DEADLINE_S:.0f} s for {what}"
-        time.sleep(0.05)
 
 
 def files(store: Path, pattern: str) -> list[Path]:

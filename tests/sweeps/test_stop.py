@@ -15,12 +15,7 @@ from tests.conftest import Softaug
 from tests.sweeps import ledgers
 from tests.sweeps.test_launch import checkpoints, files, started, until, write_sweep
 from trainables import launches
-from trainables.store import Store, open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
+from trainables.store import Store
 
 
 def test_a_launch_is_stopped_from_another_shell_and_keeps_its_last_epoch(softaug: Softaug, tmp_path: Path) -> None:

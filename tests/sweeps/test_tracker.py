@@ -14,17 +14,7 @@ from sweeps import run_contents
 from sweeps.resolved import ResolvedSweep
 from sweeps.tracker import Projection, sync
 from tests.sweeps import ledgers
-from trainables.store import Store, open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
-
-
-@pytest.fixture
-def uri(tmp_path: Path, empty_database: Path) -> str:
-    return f"sqlite:///{shutil.copy(empty_database, tmp_path / 'mlflow.db')}"
+from trainables.store import Store
 
 
 def projection(store: Store, sweep: ResolvedSweep, uri: str, *, running: bool = False) -> Projection:

@@ -1,7 +1,6 @@
 """The tracker's process: what it does reaches MLflow, what happens to it does not reach the launch."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,19 +14,9 @@ from mlflow import MlflowClient
 from sweeps import tracker_process
 from sweeps.tracker_process import DIED, TrackerProcess
 from tests.sweeps import ledgers
-from trainables.store import Store, open_store
+from trainables.store import Store
 
 SWEEP = ledgers.small_sweep()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
-
-
-@pytest.fixture
-def uri(tmp_path: Path, empty_database: Path) -> str:
-    return f"sqlite:///{shutil.copy(empty_database, tmp_path / 'mlflow.db')}"
 
 
 def started(store: Store, uri: str, said: list[str]) -> TrackerProcess:
