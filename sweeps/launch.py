@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from trainables.sealed import Damaged
 from trainables.store import Store
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+NO_SIGNAL = bytes(1)
 LEAVE_AFTER_S = 25.0  # of the 30 that a stop may take (reliability, F26)
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -219,25 +222,30 @@ def _caught_signals() -> Iterator[None]:
 
 
 def _obey(heard: socket.socket, store: Store, owned: launches.Launch, say: Callable[[str], None]) -> None:
-    """First signal: trials keep their last epoch and end. Second, or not over `LEAVE_AFTER_S` later: end now."""
-    asked = False
+    """First signal: trials keep their last epoch and end. Second, or not over in time, whoever asked: end now."""
+    heard.settimeout(LOOK_EVERY_S)
+    leave_at: float | None = None
     while True:
         try:
             number = heard.recv(1)
         except TimeoutError:
-            say(f"not over after {LEAVE_AFTER_S:.0f} s: leaving what does not answer; launch again and it goes on")
-            with suppress(OSError):
-                launches.beat(store, owned, ended=True)
-            os._exit(130)
+            number = NO_SIGNAL
         if not number:
             return
         if number[0] in STOPPING:
-            if asked or launches.stop_requested(store, owned.id):
+            if leave_at is not None or launches.stop_requested(store, owned.id):
                 os._exit(130)
-            asked = True
-            heard.settimeout(LEAVE_AFTER_S)
             say("stopping: trials keep their last epoch; once more ends them at once")
             try:
                 launches.request_stop(store, owned.id)
             except OSError as error:
                 say(store.explain(error))
+            leave_at = time.monotonic() + LEAVE_AFTER_S
+        if leave_at is None and launches.stop_requested(store, owned.id):
+            leave_at = time.monotonic() + LEAVE_AFTER_S
+        if leave_at is not None and time.monotonic() >= leave_at:
+            say(f"not over after {LEAVE_AFTER_S:.0f} s: leaving what does not answer. Launch again and it goes on;")
+            say("`softaug sync` brings MLflow level")
+            with suppress(OSError):
+                launches.beat(store, owned, ended=True)
+            os._exit(130)

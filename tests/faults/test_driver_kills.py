@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.scenes import Scene, measured, tiny_sweep, until
+from tests.faults.scenes import Scene, measured, softaug, tiny_sweep, until
 
 RUNNING_AGAIN_S = 10.0  # where a process of another trial is at hand; else a new one has to import torch first
 NEW_PROCESS_S = 60.0
@@ -123,18 +123,20 @@ def test_a_launch_that_is_asked_to_stop_is_out_in_time(scene: Scene, number: sig
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whole_group", [False, True], ids=["trials hear nothing", "Ray is ended too"])
-def test_a_launch_that_cannot_stop_in_order_is_out_in_time_all_the_same(scene: Scene, whole_group: bool) -> None:
+@pytest.mark.parametrize("how", ["SIGTERM", "softaug stop", "SIGTERM to Ray too"])
+def test_a_launch_whose_trials_hear_nothing_is_out_in_time_all_the_same(scene: Scene, how: str) -> None:
     sweep = scene.sweep(tiny_sweep(seeds=[0]))
     launch = scene.launch(sweep, "--checkpoint-every", 0, poisons=[{"kind": "hang", "epoch": 5}])
     until(lambda: len(scene.events("strike")) == 2, "trials that hear nothing")
     asked = time.monotonic()
-    if whole_group:  # as `timeout`, batch systems and service managers do
-        os.killpg(launch.process.pid, signal.SIGTERM)
-    else:
+    if how == "softaug stop":
+        assert "has stopped" in softaug("stop", sweep, "--store", scene.store)
+    elif how == "SIGTERM":
         launch.process.send_signal(signal.SIGTERM)
+    else:  # as `timeout`, batch systems and service managers do
+        os.killpg(launch.process.pid, signal.SIGTERM)
     launch.ended(130)
-    measured(f"F26 {'with Ray' if whole_group else 'with hanging trials'}", time.monotonic() - asked)
+    measured(f"F26 {how}, trials that hang", time.monotonic() - asked)
     assert time.monotonic() - asked < OUT_S
     (told,) = scene.store.glob("launches/*.json")
     assert json.loads(told.read_text())["ended"]
