@@ -81,6 +81,8 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         sweep, store=store, data=settings.data, tracking_uri=settings.tracking_uri, address=settings.address
     )
     store.probe()
+    if store.is_in_memory():
+        view.say(f"the store {store.root} is in memory (tmpfs): when this machine restarts, all results are gone")
     with ExitStack() as stack:
         owned = stack.enter_context(_owned(store, sweep, view.say))
         stack.enter_context(_stop_on_signals(store, owned, view.say))

@@ -86,6 +86,15 @@ class Store:
             )
         return f"the store {self.root} cannot be used: {error.strerror or error}"
 
+    def is_in_memory(self) -> bool:
+        """Say whether the store lies in this machine's memory (tmpfs), which the next start of the machine empties."""
+        mounts = Path("/proc/self/mounts")
+        if not mounts.exists():  # no Linux
+            return False
+        place = next(path for path in (self.root, *self.root.parents) if path.is_mount())
+        kinds = [kind for _, where, kind, *_ in map(str.split, mounts.read_text().splitlines()) if where == str(place)]
+        return kinds[-1:] == ["tmpfs"]
+
     def probe(self) -> None:
         """Write, create, create again, read back, delete. Raises StoreRefused with the reason."""
         path = f"probe-{socket.gethostname()}-{uuid.uuid4().hex}"

@@ -47,6 +47,7 @@ def test_a_full_disk_ends_the_launch_in_a_line_and_costs_no_more_than_the_last_e
     first = softaug("launch", sweep, "--store", runs, "--checkpoint-every", 0)
     print(f"measured F15: {time.monotonic() - started:.1f} s to the launch's end")
     assert first.returncode == 1, first.stdout + first.stderr
+    assert f"the store {runs} is in memory (tmpfs)" in first.stdout
     assert f"the store {runs} is full (" in first.stdout
     assert "free some space, then launch again" in first.stdout
     store = open_store(runs)

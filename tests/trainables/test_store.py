@@ -81,6 +81,11 @@ def test_probe_leaves_nothing_behind(store: Store) -> None:
     assert store.names("") == []
 
 
+def test_a_store_knows_that_it_is_in_memory() -> None:
+    assert open_store("/dev/shm/softaug/runs").is_in_memory()
+    assert not open_store("/proc/self").is_in_memory()
+
+
 def test_probe_refuses_a_folder_it_cannot_write_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreRefused, match="choose a folder you may write to"):
