@@ -23,7 +23,7 @@ from typing import Any
 DRIVER = "SOFTAUG_FAULTS_DRIVER"  # the launch's own process, as those it starts know it
 PLAN_FILE = Path(os.environ["SOFTAUG_FAULTS"])
 PLAN: dict[str, Any] = json.loads(PLAN_FILE.read_text())
-attempt: Any = None  # the attempt that this process trains
+NOW: dict[str, Any] = {}  # "attempt": the one that this process trains
 
 
 def install() -> None:
@@ -54,7 +54,7 @@ def note(event: str, **what: Any) -> None:
 class _AfterImport(MetaPathFinder):
     """Imports modules as usual and wraps names in them right after."""
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002
+    def find_spec(self, fullname: str, path: Any = None, *_: Any) -> Any:
         wrappers = _wrappers(fullname)
         spec = importlib.machinery.PathFinder.find_spec(fullname, path) if wrappers else None
         if spec is None or spec.loader is None:
@@ -160,9 +160,8 @@ def _waiting(pipe: str, by: str) -> Wrapper:
 
 def _remembering(original: Callable[..., None]) -> Callable[..., None]:
     def begin(self: Any, *arguments: Any, **named: Any) -> None:
-        global attempt  # noqa: PLW0603
         original(self, *arguments, **named)
-        attempt = self.folder
+        NOW["attempt"] = self.folder
 
     return begin
 
@@ -173,7 +172,7 @@ def _recording_fit(original: Callable[..., Iterator[Any]]) -> Callable[..., Iter
 
         from softaug.recipe import canonical
 
-        me = {"trial": recipe.key, "attempt": attempt.number}
+        me = {"trial": recipe.key, "attempt": NOW["attempt"].number}
         resume = named.get("resume")
         note("start", **me, epoch=0 if resume is None else int(resume["epoch"]), recipe=canonical(recipe))
         for epoch in original(recipe, splits, **named):
@@ -190,7 +189,8 @@ def _recording_fit(original: Callable[..., Iterator[Any]]) -> Callable[..., Iter
 def _poison(recipe: Any, epoch: int) -> str | None:
     for poison in PLAN.get("poisons", []):
         chosen = recipe.key.startswith(poison.get("key", "")) and poison.get("seed", recipe.seed) == recipe.seed
-        if chosen and attempt.number in poison.get("attempts", [attempt.number]) and epoch == poison.get("epoch", 2):
+        number = NOW["attempt"].number
+        if chosen and number in poison.get("attempts", [number]) and epoch == poison.get("epoch", 2):
             return str(poison["kind"])
     return None
 
