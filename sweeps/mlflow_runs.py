@@ -85,14 +85,13 @@ class Experiment:
         """Copy files of the store, and the sweep's if asked to, into the run's artifacts."""
         if not paths and not with_sweep:
             return
-        repository = get_artifact_repository(run.artifacts, tracking_uri=self.uri)
         with tempfile.TemporaryDirectory(prefix="softaug-") as folder:
-            files = [self.store.root / path for path in paths]
+            for path in paths:
+                (Path(folder) / Path(path).name).symlink_to(self.store.root / path)
             if with_sweep:
-                files.append(Path(folder) / "sweep.yaml")
-                files[-1].write_text(self.sweep.source, encoding="utf-8")
-            for file in files:
-                repository.log_artifact(str(file))  # type: ignore[no-untyped-call]
+                (Path(folder) / "sweep.yaml").write_text(self.sweep.source, encoding="utf-8")
+            repository = get_artifact_repository(run.artifacts, tracking_uri=self.uri)
+            repository.log_artifacts(folder)  # type: ignore[no-untyped-call]
 
     def set_status(self, run: Held, status: str, ended: float) -> None:
         """Set a run's status, and its end (Unix seconds) unless it goes on."""

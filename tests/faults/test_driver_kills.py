@@ -21,7 +21,7 @@ SEED = 20250701
 WRITE, CREATE, RENAME = (f"trainables.store:Store.{name}" for name in ("write", "create", "rename"))
 BESIDE = "trainables.store:_write_beside"  # a write's temporary file, before it gets its name
 MLFLOW = "mlflow.tracking.client:MlflowClient"
-ARTIFACT = "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.log_artifact"
+ARTIFACT = "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.log_artifacts"
 
 
 def points() -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def points() -> list[dict[str, Any]]:
         point(f"{MLFLOW}.create_run", "after", "", "any", 6),
         point(f"{MLFLOW}.log_batch", "after", "", "any", 5),
         point(f"{MLFLOW}.set_terminated", "before", "", "any", 6),
-        point(ARTIFACT, "before", "", "any", 12),
+        point(ARTIFACT, "before", "", "any", 6),
     ]
 
 
