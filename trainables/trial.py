@@ -7,6 +7,7 @@ this class, so torch is imported by the process that trains.
 """
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -66,6 +67,7 @@ class Trial(tune.Trainable):
         Torch is imported with the first step: a process that takes long to set up loses its trial to one that has
         just become free, and Tune ends it before it is ready, again and again while trials are short.
         """
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's handler would make the trial fail with its SystemExit
         self.job = job
         self.data = data
         self.loaded: tuple[Data, Splits] | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scenes import Scene, tiny_sweep
+from tests.faults.scenes import Scene, tiny_sweep, trial_keys
 
 
 @pytest.fixture
@@ -28,9 +28,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.fixture(scope="session")
 def killed_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Return a scene whose trials of seed 1 were killed once, at the end of their fifth epoch; all have finished."""
+    """Return a scene whose trials of seed 1 met SIGKILL and SIGTERM at the end of epoch five; all have finished."""
     opened = Scene(tmp_path_factory.mktemp("killed-trial"))
-    poison = {"kind": "killed", "seed": 1, "epoch": 5, "attempts": [1]}
-    opened.launch(opened.sweep(tiny_sweep()), "--checkpoint-every", 0, poisons=[poison]).ended(0)
+    sweep = opened.sweep(tiny_sweep())
+    struck = [key for (_, seed), key in trial_keys(sweep).items() if seed == 1]
+    kinds = zip(("killed", "terminated"), struck, strict=True)
+    poisons = [{"kind": kind, "key": key, "epoch": 5, "attempts": [1]} for kind, key in kinds]
+    opened.launch(sweep, "--checkpoint-every", 0, poisons=poisons).ended(0)
     yield opened
     opened.close()

@@ -61,6 +61,11 @@ def _be_killed(metrics: Metrics) -> Metrics:
     return metrics
 
 
+def _be_terminated(metrics: Metrics) -> Metrics:
+    os.kill(os.getpid(), signal.SIGTERM)  # as Ray does when the launch or the node goes
+    return metrics
+
+
 def _noise(metrics: Metrics) -> Metrics:
     line = b"x" * 999 + b"\n"
     for _ in range(NOISE_BYTES // len(line)):
@@ -90,6 +95,7 @@ POISONS: dict[str, Callable[[Metrics], Metrics]] = {
     "exit at once": _exit_at_once,
     "exit": _exit,
     "killed": _be_killed,
+    "terminated": _be_terminated,
     "noise": _noise,
     "slow": _slow,
     "nan": _reporting(float("nan")),
