@@ -29,11 +29,17 @@ Event = dict[str, Any]
 
 
 def tiny_sweep(
-    name: str = "tiny", *, epochs: int = 12, seeds: Sequence[int] = (0, 1, 2), width: int = 4, **optim: Any
+    name: str = "tiny",
+    *,
+    epochs: int = 12,
+    seeds: Sequence[int] = (0, 1, 2),
+    images: int = 100,
+    width: int = 4,
+    **optim: Any,
 ) -> str:
-    """Return a sweep file of two cells on a hundred digits; six trials with three seeds."""
+    """Return a sweep file of two cells on so many digits; six trials with three seeds."""
     recipe = {
-        "data": {"name": "digits", "train_images": 100},
+        "data": {"name": "digits", "train_images": images},
         "model": {"name": "resnet8", "width": width},
         "optim": {"epochs": epochs, "batch_size": 50, **optim},
     }

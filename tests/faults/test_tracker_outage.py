@@ -17,7 +17,7 @@ from tests.faults.scenes import Launch, Scene, measured, tiny_sweep, until
 from tests.servers import MlflowServer
 from tests.sweeps.mlflow_contents import contents
 
-EPOCHS = 900  # a sweep that goes on for a minute or so
+EPOCHS, IMAGES = 225, 400  # a sweep that goes on for two minutes, and at most ten rows a second
 EXPERIMENT = "tiny@paper"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
 def without_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Return every trial's final metrics from a launch that had no MLflow at all."""
     scene = Scene(tmp_path_factory.mktemp("without"))
-    scene.launch(scene.sweep(tiny_sweep(epochs=EPOCHS)), "--offline").ended(0, within_s=600)
+    scene.launch(scene.sweep(tiny_sweep(epochs=EPOCHS, images=IMAGES)), "--offline").ended(0, within_s=600)
     yield final_metrics(scene)
     scene.close()
 
@@ -57,9 +57,9 @@ def final_metrics(scene: Scene) -> dict[str, Any]:
     return {key: (scene.state(key)["state"], scene.state(key)["metrics"]) for key in ended(scene)}
 
 
-def launched(scene: Scene, server: MlflowServer, epochs: int = EPOCHS) -> Launch:
+def launched(scene: Scene, server: MlflowServer) -> Launch:
     """Launch the sweep, and wait until MLflow shows a trial that runs."""
-    launch = scene.launch(scene.sweep(tiny_sweep(epochs=epochs)), "--tracking-uri", server.url)
+    launch = scene.launch(scene.sweep(tiny_sweep(epochs=EPOCHS, images=IMAGES)), "--tracking-uri", server.url)
     until(lambda: shown(server, "RUNNING"), "a running trial in MLflow", within_s=300)
     return launch
 
