@@ -1,5 +1,6 @@
 """One live launch per sweep: exclusive numbers, heartbeats, take-over of the dead, requests to stop."""
 
+import getpass
 import multiprocessing
 import os
 import time
@@ -27,6 +28,21 @@ def test_the_second_launch_of_a_sweep_is_told_who_runs_the_first(store: Store) -
     with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}, since") as refused:
         launches.acquire(store, "quickstart@laptop")
     assert refused.value.owner == first
+
+
+def test_of_two_that_both_found_nobody_running_one_is_the_launch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    rivals: list[Launch] = []
+
+    def faster() -> str:
+        monkeypatch.undo()
+        rivals.append(launches.acquire(store, "quickstart@laptop"))
+        return "slower"
+
+    monkeypatch.setattr(getpass, "getuser", faster)
+    with pytest.raises(AlreadyRunning) as refused:
+        launches.acquire(store, "quickstart@laptop")
+    assert refused.value.owner == rivals[0]
+    assert launches.launches(store) == rivals
 
 
 def test_other_sweeps_and_scales_are_free(store: Store) -> None:
