@@ -4,13 +4,9 @@ Relaunching is the only recovery there is: every launch is a fresh Tuner over wh
 MLflow are imported only once there is something for them to do.
 """
 
-import os
-import signal
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,17 +16,13 @@ from sweeps import cluster, preflight
 from sweeps.launched import save
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
+from sweeps.stop_on_signals import caught_signals, stop_on_signals
 from sweeps.survey import Survey, survey
 from sweeps.tracker_process import TrackerProcess
 from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
-NO_SIGNAL = bytes(1)
-LEAVE_AFTER_S = 25.0  # of the 30 that a stop may take (reliability, F26)
-LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +77,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         view.say(f"the store {store.root} is in memory (tmpfs): when this machine restarts, all results are gone")
     with ExitStack() as stack:
         owned = stack.enter_context(_owned(store, sweep, view.say))
-        stack.enter_context(_stop_on_signals(store, owned, view.say))
+        stack.enter_context(stop_on_signals(store, owned, view.say))
         to_do = _to_do(sweep, settings, view.say)
         tracker = _Offline() if settings.tracking_uri is None else TrackerProcess(say=view.say)
         stack.callback(tracker.kill)
@@ -94,7 +86,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         if to_do:
             view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do; starting Ray")
             stack.enter_context(cluster.cluster(settings.address))
-            stack.enter_context(_caught_signals())  # again: Ray has its own handler of SIGTERM
+            stack.enter_context(caught_signals())  # again: Ray has its own handler of SIGTERM
             slots = min(cluster.slots(sweep.resources), settings.max_concurrent or len(to_do), len(to_do))
         _prepare(store, sweep, to_do, retry_failed=settings.retry_failed)
         tracker.start(store, sweep, settings.tracking_uri or "", owned.id, upload_weights=settings.upload_weights)
@@ -192,62 +184,3 @@ def _beat(store: Store, owned: launches.Launch, over: threading.Event, say: Call
             say(f"{newest.user} on {newest.host} took this launch over, having found it dead; stopping")
             launches.request_stop(store, owned.id)
             return
-
-
-@contextmanager
-def _stop_on_signals(store: Store, owned: launches.Launch, say: Callable[[str], None]) -> Iterator[None]:
-    """Obey SIGINT and SIGTERM in a thread of its own: the main one may be waiting for a Ray that is gone."""
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    before = signal.set_wakeup_fd(told.fileno())
-    thread = threading.Thread(target=_obey, args=(heard, store, owned, say), name="signals", daemon=True)
-    thread.start()
-    try:
-        with _caught_signals():
-            yield
-    finally:
-        signal.set_wakeup_fd(before)
-        told.close()
-        thread.join()
-        heard.close()
-
-
-@contextmanager
-def _caught_signals() -> Iterator[None]:
-    """Keep SIGINT and SIGTERM from ending this process."""
-    before = {number: signal.signal(number, lambda *_: None) for number in STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _obey(heard: socket.socket, store: Store, owned: launches.Launch, say: Callable[[str], None]) -> None:
-    """First signal: trials keep their last epoch and end. Second, or not over in time, whoever asked: end now."""
-    heard.settimeout(LOOK_EVERY_S)
-    leave_at: float | None = None
-    while True:
-        try:
-            number = heard.recv(1)
-        except TimeoutError:
-            number = NO_SIGNAL
-        if not number:
-            return
-        if number[0] in STOPPING:
-            if leave_at is not None or launches.stop_requested(store, owned.id):
-                os._exit(130)
-            say("stopping: trials keep their last epoch; once more ends them at once")
-            try:
-                launches.request_stop(store, owned.id)
-            except OSError as error:
-                say(store.explain(error))
-            leave_at = time.monotonic() + LEAVE_AFTER_S
-        if leave_at is None and launches.stop_requested(store, owned.id):
-            leave_at = time.monotonic() + LEAVE_AFTER_S
-        if leave_at is not None and time.monotonic() >= leave_at:
-            say(f"not over after {LEAVE_AFTER_S:.0f} s: leaving what does not answer. Launch again and it goes on;")
-            say("`softaug sync` brings MLflow level")
-            with suppress(OSError):
-                launches.beat(store, owned, ended=True)
-            os._exit(130)
