@@ -91,7 +91,8 @@ class Store:
         mounts = Path("/proc/self/mounts")
         if not mounts.exists():  # no Linux
             return False
-        place = next(path for path in (self.root, *self.root.parents) if path.is_mount())
+        root = self.root.resolve()
+        place = next(path for path in (root, *root.parents) if path.is_mount())
         kinds = [kind for _, where, kind, *_ in map(str.split, mounts.read_text().splitlines()) if where == str(place)]
         return kinds[-1:] == ["tmpfs"]
 

@@ -81,7 +81,9 @@ def test_probe_leaves_nothing_behind(store: Store) -> None:
     assert store.names("") == []
 
 
-def test_a_store_knows_that_it_is_in_memory() -> None:
+def test_a_store_knows_that_it_is_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/shm")
+    assert open_store(tmp_path / "link" / "runs").is_in_memory()
     assert open_store("/dev/shm/softaug/runs").is_in_memory()
     assert not open_store("/proc/self").is_in_memory()
 
