@@ -108,7 +108,6 @@ def check_holes(
 ) -> None:
     """Assert that only what was poisoned failed, that the holes show everywhere, and that they can be mended."""
     check_ends(scene, chosen, kinds, trials)
-    scene.doctor()
     scene.check()
     check_shown(scene, sweep, chosen, kinds)
     heal(scene, sweep, chosen)
@@ -144,6 +143,7 @@ def test_deaths_of_a_trial_s_process_stay_with_it(scene: Scene) -> None:
     chosen = poisoned(sweep, DEATHS)
     launch = scene.launch(sweep, "--checkpoint-every", 0, "--silent-after", 15, poisons=plan(chosen))
     measured("F23: a launch with 13 deaths", launch.ended(1, within_s=400))
+    scene.doctor()
     check_holes(scene, sweep, chosen, DEATHS, trials=6)
 
 
@@ -158,6 +158,7 @@ def test_a_trial_that_eats_the_memory_is_ended_before_the_machine_suffers(scene:
     begun = time.monotonic()
     scene.launch(sweep, "--checkpoint-every", 0, poisons=plan(chosen), env=env).ended(1, within_s=300)
     measured("F21: a launch with a trial that runs out of memory twice", time.monotonic() - begun)
+    scene.doctor()
     check_holes(scene, sweep, chosen, MEMORY, trials=4)
 
 

@@ -90,8 +90,11 @@ def test_the_canvas_colour_is_constant_small_noise_per_sample_and_channel() -> N
 def test_the_same_sample_gets_the_same_quantile_in_every_cell_of_a_seed() -> None:
     weak, strong = (draw(make({"kind": "gaussian", "sigma": sigma}), 200, epoch=3) for sigma in (0.2, 0.4))
     uniform = draw(make({"kind": "uniform", "radius_px": 4}, optim={"batch_size": 7}), 200, epoch=3)
-    assert torch.equal(weak.mirrored, strong.mirrored)  # type: ignore[arg-type]
-    assert torch.equal(weak.mirrored, uniform.mirrored)  # type: ignore[arg-type]
+    assert weak.mirrored is not None
+    assert strong.mirrored is not None
+    assert uniform.mirrored is not None
+    assert torch.equal(weak.mirrored, strong.mirrored)
+    assert torch.equal(weak.mirrored, uniform.mirrored)
     assert weak.offsets is not None
     assert strong.offsets is not None
     assert uniform.offsets is not None

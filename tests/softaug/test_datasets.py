@@ -76,7 +76,7 @@ def test_the_table_is_consistent(name: str) -> None:
     assert len(set(known.class_names)) == known.classes == (100 if name == "cifar100" else 10)
     assert known.default_train <= known.largest_train <= known.official_train
     assert known.largest_train % known.classes == 0
-    check_sizes(Data(name=name, train_images=known.largest_train))  # type: ignore[arg-type]
+    check_sizes(Data.model_validate({"name": name, "train_images": known.largest_train}))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -297,9 +298,9 @@ def test_a_launch_that_begins_meanwhile_stops_the_repair(store: Store, monkeypat
     flip(store, f"{folder(FINISHED)}/end.json")
     look_at_store = doctor._look_at_store
 
-    def begin_meanwhile(*arguments: object) -> Checkup:
+    def begin_meanwhile(*arguments: Any) -> Checkup:
         ledgers.record_launch(store, "small@smoke-0002", pid=os.getpid())
-        return look_at_store(*arguments)  # type: ignore[arg-type]
+        return look_at_store(*arguments)
 
     monkeypatch.setattr(doctor, "_look_at_store", begin_meanwhile)
     with pytest.raises(Refused, match="a launch has just begun or ended"):

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import requests
@@ -11,6 +12,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, REQUEST_LIMIT_EXCEEDED, TEMPORARILY_UNAVAILABLE
 
 from sweeps import tracker_thread
+from sweeps.tracker import Projection
 from sweeps.tracker_thread import TrackerThread, in_a_line, is_refusal
 from trainables.sealed import Damaged
 
@@ -56,7 +58,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def thread_to(mlflow: FakeMLflow, said: list[str]) -> TrackerThread:
-    return TrackerThread(mlflow.connect, warn=said.append)  # type: ignore[arg-type]
+    return TrackerThread(cast("Callable[[], Projection]", mlflow.connect), warn=said.append)
 
 
 def tracked(mlflow: FakeMLflow, said: list[str], keys: list[str]) -> int:
