@@ -171,7 +171,8 @@ def _caption(results: Results) -> str:
     if error is None:
         parts.append(f"The baseline, {sweep.baseline}, is a hole ({results.baseline.seeds}): no reductions")
     else:
-        parts.append(f"Baseline, {sweep.baseline}: {estimate_text(error)} % top-1 error")
+        number = f"{estimate_text(error)} %".replace(" ", "\N{NO-BREAK SPACE}")  # its parts stay in one line
+        parts.append(f"Baseline, {sweep.baseline}: {number} top-1 error")
     if holes:
         parts.append(f"{len(holes)} of {len(results.cells)} cells are holes, marked with their finished seeds")
     return ". ".join(parts) + "."

@@ -11,6 +11,8 @@ from analysis.figures import draw
 from analysis.results import results_of
 from sweeps.resolved import Figure
 
+NBSP = "\N{NO-BREAK SPACE}"
+
 
 def test_numbers_by_hand() -> None:
     small = quickstart(sigmas=(0.1,))
@@ -23,7 +25,7 @@ def test_numbers_by_hand() -> None:
     assert point.reduction_se == pytest.approx(0.1 / 3**0.5)
     assert (point.ece, point.ece_se) == pytest.approx((1.0, 0.0))
     assert (data.baseline.ece, data.baseline.ece_se) == pytest.approx((2.0, 1 / 3**0.5))
-    assert data.caption.endswith("Baseline, standard crop: 3.40 ± 0.23 % top-1 error.")
+    assert data.caption.endswith(f"Baseline, standard crop: 3.40{NBSP}±{NBSP}0.23{NBSP}% top-1 error.")
 
 
 def test_single_lines_share_a_panel() -> None:
