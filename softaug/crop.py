@@ -47,12 +47,19 @@ def crop(images: Tensor, offsets: Tensor, *, fill: float | Tensor) -> Tensor:
 
     `fill` is the canvas' colour: a number, one per channel (C,), or one per sample and channel (B, C).
     """
+    return sample_pixels(images, _source_pixels(offsets, (images.shape[2], images.shape[3])), fill=fill)
+
+
+def sample_pixels(images: Tensor, source: Tensor, *, fill: float | Tensor) -> Tensor:
+    """Make images (B, C, H, W) whose pixels are those of the given ones that `source` (B, H W) int64 names.
+
+    H W, one past the last, is a pixel of the colour `fill`: a number, one per channel, or one per sample and channel.
+    """
     batch, channels, height, width = images.shape
     colour = fill.to(images.dtype) if isinstance(fill, Tensor) else images.new_full((1,), fill)
     fill_pixel = colour.expand(batch, channels).unsqueeze(2)
     flat = torch.cat((images.reshape(batch, channels, -1), fill_pixel), dim=2)
-    index = _source_pixels(offsets, (height, width)).unsqueeze(1).expand(-1, channels, -1)
-    return flat.gather(2, index).view(batch, channels, height, width)
+    return flat.gather(2, source.unsqueeze(1).expand(-1, channels, -1)).view(batch, channels, height, width)
 
 
 def _source_pixels(offsets: Tensor, size: Size) -> Tensor:
