@@ -15,10 +15,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
-from softaug.augment import Normalisation, augment, draw
+from softaug.augment import Augmentation, draw
 from softaug.batches import label
 from softaug.datasets import dataset
-from softaug.recipe import Data, GaussianCrop, Model, Recipe, Softening
+from softaug.recipe import Data, Model, Recipe
+from softaug.recipe_parts import GaussianCrop, Softening
 
 IMAGES, BATCH, ROUNDS = 2_048, 128, 7
 CROP = GaussianCrop(sigma=0.3)
@@ -35,11 +36,11 @@ CPU = torch.device("cpu")
 
 def batched(pixels: Tensor, labels: Tensor, epoch: int) -> None:
     """Make an epoch of batches as training does, targets and weights included."""
-    normalisation = Normalisation.of(KNOWN, CPU)
+    augmentation = Augmentation.of(RECIPE, CPU)
     draws = draw(RECIPE, len(pixels), epoch=epoch)
     for start in range(0, len(pixels), BATCH):
         part = slice(start, start + BATCH)
-        label(RECIPE, augment(pixels[part], draws.take(part), kind=CROP, normalisation=normalisation), labels[part])
+        label(RECIPE, augmentation.apply(pixels[part], draws.take(part)), labels[part])
 
 
 class ListingOne:

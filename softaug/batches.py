@@ -6,9 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softaug.augment import Augmented, Normalisation, augment, draw
+from softaug.augment import Augmentation, Augmented, augmentations_on, draw
 from softaug.data import Images
 from softaug.datasets import dataset
+from softaug.mixup import MixingDraws, draw_mixing, mix
+from softaug.noise import noise_pixels
 from softaug.randomness import generator
 from softaug.recipe import Recipe
 from softaug.softening import soft_target, soften
@@ -18,7 +20,7 @@ BLOCK_VALUES = 2**17
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) float32, targets (B, classes), weights (B,), and p of the targets (B,)."""
+    """Images (B, C, H, W) float32, targets (B, classes), weights (B,), and p of the targets (B,), before any mixing."""
 
     images: Tensor
     target: Tensor
@@ -26,33 +28,60 @@ class Batch(NamedTuple):
     confidence: Tensor
 
 
-def batches(recipe: Recipe, train: Images, normalisation: Normalisation, *, epoch: int, crops: bool) -> Iterator[Batch]:
+def batches(augmentation: Augmentation, train: Images, *, epoch: int, final_phase: bool = False) -> Iterator[Batch]:
     """Yield the batches of an epoch (counted from 1) in its own order; the last one may be smaller.
 
-    All random numbers are drawn on the CPU and moved at once.
+    All random numbers but the pixels of noise are drawn on the CPU and moved at once.
     """
+    recipe, device = augmentation.recipe, train.pixels.device
     n, size = len(train.labels), recipe.optim.batch_size
     order = torch.randperm(n, generator=generator(recipe.seed, "order", epoch))
-    draws = draw(recipe, n, epoch=epoch, crops=crops).take(order).to(train.pixels.device)
-    order = order.to(train.pixels.device)
+    draws = draw(recipe, n, epoch=epoch, final_phase=final_phase).take(order).to(device)
+    mixing = _mixing(recipe, n, epoch, final_phase, device)
+    order = order.to(device)
     block = size * max(1, BLOCK_VALUES // (size * train.pixels[0].numel()))
     for start in range(0, n, block):
         part = slice(start, start + block)
         images = train.take(order[part])
-        augmented = augment(images.pixels, draws.take(part), kind=recipe.crop, normalisation=normalisation)
+        noise = _noise(recipe, images.pixels, epoch=epoch, first_step=start // size)
+        augmented = augmentation.apply(images.pixels, draws.take(part), noise)
         softened = label(recipe, augmented, images.labels)
-        yield from (Batch(*rows) for rows in zip(*(torch.split(values, size) for values in softened), strict=True))
+        parts = zip(*(torch.split(values, size) for values in softened), strict=True)
+        for step, values in enumerate(parts, start // size):
+            yield Batch(*values) if mixing is None else _mixed(Batch(*values), mixing, step, size)
 
 
 def label(recipe: Recipe, augmented: Augmented, labels: Tensor) -> Batch:
-    """Soften what the recipe says by visibility: the target below label smoothing's ceiling, the weight below 1."""
+    """Soften by what noise and crop took: the target below label smoothing's ceiling, the weight below 1 (D21)."""
     classes = dataset(recipe.data.name).classes
     ones = torch.ones_like(augmented.visibility)
     confidence, weight = (1 - recipe.label_smoothing) * ones, ones
     if recipe.softening is not None:
-        seen, k = augmented.visibility, recipe.softening.k
-        if recipe.softening.apply_to in ("target", "both"):
-            confidence = soften(confidence, seen, k=k, classes=classes)
-        if recipe.softening.apply_to in ("weight", "both"):
-            weight = soften(weight, seen, k=k, classes=classes)
+        softeners = ((augmented.kept_signal, recipe.softening.noise_k), (augmented.visibility, recipe.softening.k))
+        for kept, k in softeners:
+            if k is not None and recipe.softening.apply_to in ("target", "both"):
+                confidence = soften(confidence, kept, k=k, classes=classes)
+            if k is not None and recipe.softening.apply_to in ("weight", "both"):
+                weight = soften(weight, kept, k=k, classes=classes)
     return Batch(augmented.images, soft_target(labels, confidence, classes=classes), weight, confidence)
+
+
+def _noise(recipe: Recipe, pixels: Tensor, *, epoch: int, first_step: int) -> Tensor | None:
+    """Draw the noise of the batches that a block of pixels holds, each from its step's own generator."""
+    if recipe.noise is None:
+        return None
+    std, seed = recipe.noise.pixel_std, recipe.seed
+    parts = enumerate(torch.split(pixels, recipe.optim.batch_size), first_step)
+    return torch.cat([noise_pixels(part, std=std, seed=seed, epoch=epoch, step=step) for step, part in parts])
+
+
+def _mixing(recipe: Recipe, n: int, epoch: int, final_phase: bool, device: torch.device) -> MixingDraws | None:
+    if recipe.mixup is None or not augmentations_on(recipe, final_phase)[1]:
+        return None
+    return draw_mixing(recipe.seed, epoch, n, batch_size=recipe.optim.batch_size, alpha=recipe.mixup.alpha).to(device)
+
+
+def _mixed(batch: Batch, mixing: MixingDraws, step: int, size: int) -> Batch:
+    places = mixing.places[step * size :][: len(batch.weight)]
+    images, target, weight = mix(batch.images, batch.target, batch.weight, mixing.shares[step], places)
+    return Batch(images, target, weight, batch.confidence)

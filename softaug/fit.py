@@ -1,8 +1,8 @@
 """Training as a generator: `for epoch in fit(...)` yields one value per epoch; the caller decides where it goes.
 
-What changes during a run is a pure function of progress and every draw is seeded by its epoch, so weights, momentum
-and the number of completed epochs are all that a later call needs to go on bit for bit (same torch, CPU type and
-thread count). Nothing is read back from the device within an epoch.
+What changes during a run is a pure function of progress and every draw is seeded by its epoch, so weights, momentum,
+the number of completed epochs and the labels that online label smoothing learned are all that a later call needs to go
+on bit for bit (same torch, CPU type and thread count). Nothing is read back from the device within an epoch.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,19 +15,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
-from softaug.augment import Normalisation, augment, draw, normalise, to_pixels
+from softaug.augment import Augmentation, Normalisation, draw, normalise, to_pixels
 from softaug.batches import Batch, batches, label
 from softaug.data import Images, Splits
 from softaug.datasets import dataset
 from softaug.loss import Losses, weighted_losses
 from softaug.metrics import evaluate_logits, reliability
 from softaug.models.registry import build
+from softaug.noise import noise_pixels
+from softaug.online_labels import OnlineLabels
 from softaug.randomness import forked
 from softaug.recipe import Recipe
 from softaug.samples import Samples
 from softaug.schedule import in_final_phase, learning_rate
 
-State = dict[str, Tensor]  # "model.<name>", "momentum.<name>", and "epoch": completed epochs
+State = dict[str, Tensor]  # "model.<name>", "momentum.<name>", "epoch": completed epochs, and what a recipe adds
 
 EVALUATION_BATCH = 512
 SAMPLE_IMAGES = 16
@@ -92,6 +94,8 @@ def fit(
             return
         if run.splits.validation is not None:
             metrics |= _evaluate(run, run.splits.validation, "val")[0]
+        if recipe.test_every_epochs and (number - 1) % recipe.test_every_epochs == 0:
+            run.best_of_evals.clamp_(max=_evaluate(run, run.splits.test, "test")[0]["test/top1_error"])
         last = number == epochs
         yield Epoch(number, metrics, last, _finish(run) if last else None, _snapshot(run, number))
 
@@ -101,10 +105,12 @@ class _Run:
     recipe: Recipe
     splits: Splits
     device: torch.device
-    normalisation: Normalisation
+    augmentation: Augmentation
     model: nn.Module
     parameters: dict[str, nn.Parameter]
     momentum: dict[str, Tensor]
+    online_labels: OnlineLabels | None
+    best_of_evals: Tensor  # (), float64: least test/top1_error so far, in percent
 
 
 def _start(recipe: Recipe, splits: Splits, device: torch.device) -> _Run:
@@ -114,7 +120,10 @@ def _start(recipe: Recipe, splits: Splits, device: torch.device) -> _Run:
     model = model.to(device=device, memory_format=_layout(recipe))  # type: ignore[call-overload]
     parameters = dict(model.named_parameters())
     momentum = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
-    return _Run(recipe, splits, device, Normalisation.of(known, device), model, parameters, momentum)
+    online_labels = OnlineLabels.start(known.classes, device) if recipe.online_label_smoothing else None
+    augmentation = Augmentation.of(recipe, device)
+    best = torch.tensor(torch.inf, dtype=torch.float64)
+    return _Run(recipe, splits, device, augmentation, model, parameters, momentum, online_labels, best)
 
 
 def _train(run: _Run, number: int, stop: Callable[[], bool]) -> dict[str, float] | None:
@@ -123,18 +132,20 @@ def _train(run: _Run, number: int, stop: Callable[[], bool]) -> dict[str, float]
     steps_per_epoch = -(-len(train.labels) // optim.batch_size)
     step = (number - 1) * steps_per_epoch
     steps = optim.epochs * steps_per_epoch
-    final_phase = run.recipe.final_phase
-    crops = not in_final_phase(number - 1, optim.epochs, final_phase.start if final_phase is not None else None)
+    phase = run.recipe.final_phase
+    final_phase = phase is not None and in_final_phase(number - 1, optim.epochs, phase.start)
     losses, confidences = [], []
     run.model.train()
     lr = 0.0
-    for batch in batches(run.recipe, train, run.normalisation, epoch=number, crops=crops):
+    for batch in batches(run.augmentation, train, epoch=number, final_phase=final_phase):
         if stop():
             return None
         lr = learning_rate(step, steps, lr=optim.lr, first_step=optim.first_lr_step)
         losses.append(_step(run, batch, lr))
         confidences.append(batch.confidence)
         step += 1
+    if run.online_labels is not None:
+        run.online_labels.end_epoch()
     return _summarise(losses, confidences, lr, number)
 
 
@@ -143,9 +154,17 @@ def _step(run: _Run, batch: Batch, lr: float) -> Losses:
     images = batch.images.contiguous(memory_format=_layout(run.recipe))
     with _autocast(run):
         logits = run.model(images)
-    loss = run.recipe.loss
+    loss, target = run.recipe.loss, batch.target
+    if run.online_labels is not None:
+        run.online_labels.observe(logits, batch.target)
+        target = run.online_labels.target(batch.target)
     kl, cross_entropy = weighted_losses(
-        logits, batch.target, batch.weight, weighting=loss.weighting, weight_norm=loss.weight_norm
+        logits,
+        target,
+        batch.weight,
+        weighting=loss.weighting,
+        weight_norm=loss.weight_norm,
+        focal_gamma=loss.focal_gamma,
     )
     run.model.zero_grad(set_to_none=True)
     torch.autograd.backward(kl)
@@ -194,7 +213,7 @@ def _summarise(losses: list[Losses], confidences: list[Tensor], lr: float, numbe
 
 def _evaluate(run: _Run, images: Images, prefix: str) -> tuple[dict[str, float], Tensor]:
     """Return metrics named prefix/... and the logits (N, classes) on the CPU."""
-    logits = predict(run.model, images.pixels, run.normalisation)
+    logits = predict(run.model, images.pixels, run.augmentation.normalisation)
     if not logits.isfinite().all():
         raise Diverged(f"logits on the {prefix} images are not finite; lower optim.lr")
     metrics = evaluate_logits(logits, images.labels.cpu())
@@ -211,6 +230,8 @@ def predict(model: nn.Module, pixels: Tensor, normalisation: Normalisation) -> T
 
 def _finish(run: _Run) -> Final:
     metrics, logits = _evaluate(run, run.splits.test, "test")
+    if run.recipe.test_every_epochs:
+        metrics["test/best_of_evals"] = run.best_of_evals.item()
     weights = {name: _copy(tensor).cpu() for name, tensor in run.model.state_dict().items()}
     return Final(metrics, weights, reliability(logits, run.splits.test.labels.cpu()), _samples(run))
 
@@ -221,15 +242,22 @@ def _samples(run: _Run) -> Samples:
     index = torch.arange(min(SAMPLE_IMAGES, len(train.labels)))
     draws = draw(recipe, len(train.labels), epoch=1).take(index).to(run.device)
     images = train.take(index.to(run.device))
-    augmented = augment(images.pixels, draws, kind=recipe.crop, normalisation=run.normalisation)
+    noise = None
+    if recipe.noise is not None:
+        noise = noise_pixels(images.pixels, std=recipe.noise.pixel_std, seed=recipe.seed, epoch=1, step=0)
+    augmented = run.augmentation.apply(images.pixels, draws, noise)
     confidence = label(recipe, augmented, images.labels).confidence
-    pixels = to_pixels(augmented.images, run.normalisation)
+    pixels = to_pixels(augmented.images, run.augmentation.normalisation)
     return Samples(pixels.cpu(), images.labels.cpu(), augmented.visibility.cpu(), confidence.cpu())
 
 
 def _snapshot(run: _Run, epochs_done: int) -> State:
     state = {f"model.{name}": _copy(tensor) for name, tensor in run.model.state_dict().items()}
     state |= {f"momentum.{name}": _copy(tensor) for name, tensor in run.momentum.items()}
+    if run.online_labels is not None:
+        state["online_labels"] = _copy(run.online_labels.soft)
+    if run.recipe.test_every_epochs:
+        state["best_of_evals"] = _copy(run.best_of_evals)
     return state | {"epoch": torch.tensor(epochs_done)}
 
 
@@ -247,4 +275,8 @@ def _restore(run: _Run, state: State) -> int:
     run.model.load_state_dict(model)
     for name, tensor in run.momentum.items():
         tensor.copy_(state[f"momentum.{name}"])
+    if run.online_labels is not None:
+        run.online_labels.soft.copy_(state["online_labels"])
+    if run.recipe.test_every_epochs:
+        run.best_of_evals.copy_(state["best_of_evals"])
     return epochs_done

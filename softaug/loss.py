@@ -8,9 +8,7 @@
 
 KL and cross entropy differ by the target's entropy, which has no gradient: either may be optimised, both are
 reported (D5). Known difference: Listing 2 and the released code multiply a (B, 1) weight by a (B,) divergence and
-so optimise mean(w) mean(KL); that is `batch_mean` (D1). The mean is over the batch, not divided by the sum of
-weights, unless `weight_norm` is "mean1" (D4).
-"""
+so optimise mean(w) mean(KL); that is `batch_mean` (D1). The mean is over the batch, not divided by the X"""
 
 from typing import Literal, NamedTuple
 
@@ -35,9 +33,16 @@ def weighted_losses(
     *,
     weighting: Weighting = "per_sample",
     weight_norm: WeightNorm = "none",
+    focal_gamma: float = 0.0,
 ) -> Losses:
-    """Return the losses of logits (B, C) against target distributions (B, C) with weights (B,)."""
+    """Return the losses of logits (B, C) against target distributions (B, C) with weights (B,).
+
+    `focal_gamma` above 0 needs one-hot targets.
+    """
     cross_entropy = -(target * logits.float().log_softmax(dim=1)).sum(dim=1)
+    if focal_gamma > 0:
+        wrong = -torch.expm1(-cross_entropy)  # 1 - p_y
+        cross_entropy = wrong.clamp(min=1e-12) ** focal_gamma * cross_entropy
     kl = cross_entropy - entropy(target)
     if weight_norm == "mean1":
         weight = weight / weight.mean()

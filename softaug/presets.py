@@ -1,9 +1,11 @@
 """Presets: what a sweep file may leave out. They are expanded before a recipe exists and are no part of its key.
 
-`paper` follows the paper's mathematics, `authors` the released code where the two differ (D1, D7, D14, D17, D22).
-A preset fills in fields of the parts that are there and never changes one that is; the only part it adds is the
-final phase, where D17 has one: `paper` for a Gaussian crop on CIFAR-100, `authors` for any Gaussian crop.
-An explicit `final_phase: null` keeps it off.
+`paper` follows the paper's mathematics, `authors` the released code where the two differ (D1, D7, D14, D17, D18, D20,
+D22, D28). A preset fills in fields of the parts that are there and never changes one that is; what it adds is
+
+    final_phase          `paper`: for a Gaussian crop on CIFAR-100 (D17); `authors`: for a Gaussian crop, noise, Cutout
+                         or Mixup, the last two being off in it, too (D18). An explicit null keeps it off.
+    test_every_epochs    `authors`: 5, for test/best_of_evals (D28)
 """
 
 from collections.abc import Mapping
@@ -21,7 +23,9 @@ _GAUSSIAN_CROP = {
     "authors": {"sigma": 0.375, "rounding": "trunc", "fill": "const_noise"},
 }
 _WEIGHTING = {"paper": "per_sample", "authors": "batch_mean"}
-_FINAL_PHASE = {"paper": {"start": 0.96}, "authors": {"start": 480 / 501}}
+_NOISE = {"paper": {"form": "add"}, "authors": {"form": "blend"}}
+_TEST_EVERY_EPOCHS: Mapping[str, Mapping[str, int]] = {"paper": {}, "authors": {"test_every_epochs": 5}}
+_FINAL_PHASE: Mapping[str, Mapping[str, Any]] = {"paper": {"start": 0.96}, "authors": {"start": 480 / 501}}
 
 
 def expand(preset: PresetName, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,17 +33,32 @@ def expand(preset: PresetName, values: Mapping[str, Any]) -> dict[str, Any]:
 
     `values` need not be valid yet: what is no mapping is passed on as it is, for the recipe to refuse.
     """
-    filled = dict(values)
+    filled = {**_TEST_EVERY_EPOCHS[preset], **values}
     filled["optim"] = _fill(values.get("optim", {}), _OPTIM[preset])
     crop = values.get("crop")
     if isinstance(crop, Mapping) and crop.get("kind") == "gaussian":
         filled["crop"] = _fill(crop, _GAUSSIAN_CROP[preset])
-        if "final_phase" not in values and (preset == "authors" or _is_cifar100(values)):
-            filled["final_phase"] = _FINAL_PHASE[preset]
+    if isinstance(values.get("noise"), Mapping):
+        filled["noise"] = _fill(values["noise"], _NOISE[preset])
     softening = values.get("softening")
     if isinstance(softening, Mapping) and softening.get("apply_to") in ("weight", "both"):
         filled["loss"] = _fill(values.get("loss", {}), {"weighting": _WEIGHTING[preset]})
+    phase = _final_phase(preset, values)
+    if phase and "final_phase" not in values:
+        filled["final_phase"] = phase
     return filled
+
+
+def _final_phase(preset: PresetName, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the final phase that a preset adds, None if it adds none."""
+    crop = values.get("crop")
+    gaussian = isinstance(crop, Mapping) and crop.get("kind") == "gaussian"
+    if preset == "paper":
+        return _FINAL_PHASE[preset] if gaussian and _is_cifar100(values) else None
+    more = values.get("cutout") is not None or values.get("mixup") is not None
+    if more:
+        return {**_FINAL_PHASE[preset], "turns_off": "all"}
+    return _FINAL_PHASE[preset] if gaussian or values.get("noise") is not None else None
 
 
 def _fill(part: Any, defaults: Mapping[str, Any]) -> Any:

@@ -13,30 +13,44 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from softaug.datasets import DATASETS, check_sizes
+from softaug.recipe_parts import (
+    Count,
+    Cutout,
+    FinalPhase,
+    GaussianCrop,
+    Loss,
+    Mixup,
+    Noise,
+    Number,
+    Optim,
+    Part,
+    Precision,
+    RandAugment,
+    Softening,
+    TrivialAugment,
+    UniformCrop,
+)
+from softaug.recipe_rules import check_effects, check_images
 from softaug.versions import versions_in_use
 
 DEFAULT_WIDTH = {"resnet8": 16, "resnet20": 16, "resnet18": 64}
 
 # Fields added after keys were first written, with the value that means "as before". A field that still holds this
 # value is left out of the canonical form, so that older results keep their keys: {"optim.warmup_epochs": 0}.
-ADDED_LATER: Mapping[str, Any] = {}
-
-
-def _without_negative_zero(value: float) -> float:
-    return value + 0.0
-
-
-Count = Annotated[int, Field(gt=0, le=10**7)]
-Number = Annotated[float, AfterValidator(_without_negative_zero)]
-
-
-class Part(BaseModel):
-    """Base of every part of a recipe: frozen, no unknown fields, no silent conversions, finite numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+ADDED_LATER: Mapping[str, Any] = {
+    "policy": None,
+    "noise": None,
+    "cutout": None,
+    "mixup": None,
+    "online_label_smoothing": False,
+    "test_every_epochs": 0,
+    "softening.noise_k": None,
+    "loss.focal_gamma": 0.0,
+    "final_phase.turns_off": "soft",
+}
 
 
 class Data(Part):
@@ -79,108 +93,35 @@ class Model(Part):
         return {**values, "width": DEFAULT_WIDTH[name]} if isinstance(name, str) and name in DEFAULT_WIDTH else values
 
 
-class UniformCrop(Part):
-    """Hard crop: offsets uniform on the integers -radius_px..radius_px, black outside the image (D14)."""
-
-    kind: Literal["uniform"] = "uniform"
-    radius_px: Annotated[int, Field(ge=1, le=112)]
-
-
-class GaussianCrop(Part):
-    """Crop with truncated normal offsets; `sigma` is their std as a fraction of the side (D7-D16)."""
-
-    kind: Literal["gaussian"] = "gaussian"
-    sigma: Annotated[Number, Field(gt=0, le=2)]
-    rounding: Literal["trunc", "round"] = "trunc"
-    fill: Literal["zero_norm", "const_noise"] = "zero_norm"
-
-
-class Softening(Part):
-    """What the visibility of a cropped image softens (Eqs. 4-6), and how fast: exponent `k` of Eq. 7."""
-
-    apply_to: Literal["target", "weight", "both"]
-    k: Annotated[Number, Field(gt=0, le=16)] = 2.0
-
-
-class Loss(Part):
-    """How sample weights enter the batch loss (D1) and whether they are rescaled to mean 1 (D4)."""
-
-    weighting: Literal["per_sample", "batch_mean"] = "per_sample"
-    weight_norm: Literal["none", "mean1"] = "none"
-
-
-class Optim(Part):
-    """SGD with a cosine learning rate per iteration (D22, D23)."""
-
-    epochs: Annotated[int, Field(gt=0, le=10_000)] = 500
-    batch_size: Annotated[int, Field(gt=0, le=65_536)] = 128
-    lr: Annotated[Number, Field(gt=0, le=10)] = 0.1
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
-    nesterov: bool = True
-    weight_decay: Annotated[Number, Field(ge=0, le=1)] = 5e-4
-    first_lr_step: Annotated[int, Field(ge=0, le=1)] = 0
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> Self:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov: needs momentum > 0; set nesterov: false or raise momentum")
-        return self
-
-
-class FinalPhase(Part):
-    """From this fraction of training on, the Gaussian crop and its softening are off (D17)."""
-
-    start: Annotated[Number, Field(gt=0, lt=1)]
-
-
-class Precision(Part):
-    """Numeric format of the training step; evaluation is always float32."""
-
-    autocast: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
-
-
 class Recipe(Part):
-    """One training run. The target takes label smoothing's ceiling, the weight only visibility (D21)."""
+    """One training run. The target takes label smoothing's ceiling, the weight only what the images lost (D21).
+
+    `test_every_epochs` above 0 also evaluates the test set after epochs 1, 1 + n, ... and keeps the least error as
+    test/best_of_evals: the released code's selection (D28), which no table shows.
+    """
 
     data: Data
     model: Model
     flip: Annotated[Number, Field(ge=0, le=1)] = 0.5
     crop: Annotated[UniformCrop | GaussianCrop, Field(discriminator="kind")] | None = None
+    policy: Annotated[RandAugment | TrivialAugment, Field(discriminator="kind")] | None = None
+    noise: Noise | None = None
+    cutout: Cutout | None = None
+    mixup: Mixup | None = None
     softening: Softening | None = None
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    online_label_smoothing: bool = False
     loss: Loss = Loss()
     optim: Optim = Optim()
     final_phase: FinalPhase | None = None
     precision: Precision = Precision()
+    test_every_epochs: Annotated[int, Field(ge=0, le=10_000)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
-    def _every_part_has_an_effect(self) -> Self:
-        weighted = self.softening is not None and self.softening.apply_to in ("weight", "both")
-        if self.softening is not None and self.crop is None:
-            raise ValueError("softening: there is no crop, so visibility is always 1; set crop or remove softening")
-        if self.loss != Loss() and not weighted:
-            raise ValueError("loss: no effect unless softening.apply_to is weight or both; remove loss")
-        if self.loss == Loss(weighting="batch_mean", weight_norm="mean1"):
-            raise ValueError("loss: a batch mean of weights rescaled to mean 1 is always 1; choose one of the two")
-        if self.final_phase is not None and not isinstance(self.crop, GaussianCrop):
-            raise ValueError("final_phase: it switches a Gaussian crop off and there is none; set it to null")
-        return self
-
-    @model_validator(mode="after")
-    def _suits_the_images(self) -> Self:
-        known = DATASETS[self.data.name]
-        if isinstance(self.crop, UniformCrop) and self.crop.radius_px > known.side_px:
-            raise ValueError(
-                f"crop.radius_px: {self.crop.radius_px} px leaves the images of {self.data.name}, "
-                f"{known.side_px} px wide; at most {known.side_px}"
-            )
-        if self.label_smoothing > 1 - 1 / known.classes:
-            raise ValueError(
-                f"label_smoothing: {self.label_smoothing} puts the true one of {known.classes} classes below chance; "
-                f"at most {1 - 1 / known.classes:g}"
-            )
+    def _makes_sense(self) -> Self:
+        check_effects(self)
+        check_images(self)
         return self
 
     @cached_property

@@ -17,6 +17,13 @@ VERSIONS = {
     "crop.uniform": 1,
     "crop.gaussian": 1,
     "softening": 1,
+    "policy.rand-augment": 1,
+    "policy.trivial-augment": 1,
+    "noise": 1,
+    "cutout": 1,
+    "mixup": 1,
+    "online-labels": 1,
+    "focal": 1,
     "model.resnet8": 1,
     "model.resnet18": 1,
     "data.digits": 1,
@@ -31,10 +38,16 @@ MODEL_FAMILY = {"resnet8": "model.resnet8", "resnet20": "model.resnet8", "resnet
 def versions_in_use(recipe: "Recipe") -> dict[str, int]:
     """Return name and version of every factor that this recipe uses."""
     names = ["fit", "schedule", "loss", f"data.{recipe.data.name}", MODEL_FAMILY[recipe.model.name]]
-    if recipe.flip > 0:
-        names.append("flip")
-    if recipe.crop is not None:
-        names.append(f"crop.{recipe.crop.kind}")
-    if recipe.softening is not None:
-        names.append("softening")
+    optional = {
+        "flip": recipe.flip > 0,
+        "softening": recipe.softening is not None,
+        "noise": recipe.noise is not None,
+        "cutout": recipe.cutout is not None,
+        "mixup": recipe.mixup is not None,
+        "online-labels": recipe.online_label_smoothing,
+        "focal": recipe.loss.focal_gamma > 0,
+    }
+    names += [name for name, used in optional.items() if used]
+    names += [f"crop.{recipe.crop.kind}"] if recipe.crop is not None else []
+    names += [f"policy.{recipe.policy.kind}"] if recipe.policy is not None else []
     return {name: VERSIONS[name] for name in names}

@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from softaug.presets import PresetName
-from softaug.recipe import Part, Recipe
+from softaug.recipe import Recipe
+from softaug.recipe_parts import Part
 from sweeps.resolved import Figure
 
 T = TypeVar("T")

@@ -12,9 +12,8 @@ import torch
 from scipy import stats
 
 from softaug import arrays, data
-from softaug.augment import Normalisation, draw
+from softaug.augment import Augmentation, draw
 from softaug.batches import batches
-from softaug.datasets import dataset
 from softaug.fit import fit
 from softaug.recipe import Recipe
 from tests.faults.evidence import read_trials
@@ -80,11 +79,10 @@ def test_a_sample_meets_the_same_quantile_in_every_cell_of_a_seed(epoch: int) ->
 
 def test_the_batch_size_changes_nothing_that_a_sample_meets() -> None:
     splits = data.split(arrays.load("digits", None), RECIPE.data)
-    normalisation = Normalisation.of(dataset("digits"), CPU)
 
     def epoch(size: int, seed: int = 1) -> list[torch.Tensor]:
         recipe = other(optim={"epochs": 5, "batch_size": size}, seed=seed)
-        whole = zip(*batches(recipe, splits.train, normalisation, epoch=3, crops=True), strict=True)
+        whole = zip(*batches(Augmentation.of(recipe, torch.device("cpu")), splits.train, epoch=3), strict=True)
         return [torch.cat(part) for part in whole]
 
     seven, sixty_four = epoch(7), epoch(64)

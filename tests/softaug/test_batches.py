@@ -5,11 +5,13 @@ import torch
 
 from softaug import batches as batches_module
 from softaug.arrays import Arrays
-from softaug.augment import Normalisation, draw, normalise
+from softaug.augment import Augmentation, Normalisation, draw, normalise
 from softaug.batches import Batch, batches
 from softaug.crop import visibility
 from softaug.data import split
 from softaug.datasets import dataset
+from softaug.mixup import draw_mixing, mix
+from softaug.randomness import generator
 from softaug.recipe import Recipe
 from softaug.softening import soften
 
@@ -18,8 +20,9 @@ NORMALISATION = Normalisation.of(dataset("digits"), CPU)
 GAUSSIAN = {"kind": "gaussian", "sigma": 0.3}
 
 
-def epoch_of(recipe: Recipe, digits: Arrays, epoch: int = 1, crops: bool = True) -> list[Batch]:
-    return list(batches(recipe, split(digits, recipe.data).train, NORMALISATION, epoch=epoch, crops=crops))
+def epoch_of(recipe: Recipe, digits: Arrays, epoch: int = 1, final_phase: bool = False) -> list[Batch]:
+    augmentation = Augmentation.of(recipe, CPU)
+    return list(batches(augmentation, split(digits, recipe.data).train, epoch=epoch, final_phase=final_phase))
 
 
 def joined(parts: list[Batch]) -> Batch:
@@ -97,6 +100,48 @@ def test_softening_goes_where_the_recipe_says(
 
 
 def test_in_the_final_phase_nothing_is_softened(make_recipe: Any, digits: Arrays) -> None:
-    batch = joined(epoch_of(make_recipe(crop=GAUSSIAN, softening={"apply_to": "both"}), digits, crops=False))
+    recipe = make_recipe(crop=GAUSSIAN, softening={"apply_to": "both"}, final_phase={"start": 0.5})
+    batch = joined(epoch_of(recipe, digits, final_phase=True))
     assert (batch.weight == 1).all()
     assert (batch.confidence == 1).all()
+
+
+NOISY: dict[str, Any] = {"noise": {"sigma": 0.3}, "softening": {"apply_to": "both", "k": None, "noise_k": 1.0}}
+
+
+def test_noise_softens_by_its_amplitude(make_recipe: Any, digits: Arrays) -> None:
+    recipe = make_recipe(**NOISY)
+    order = torch.randperm(100, generator=generator(0, "order", 1))
+    amplitude = draw(recipe, 100, epoch=1).take(order).amplitude
+    assert amplitude is not None
+    batch = joined(epoch_of(recipe, digits))
+    torch.testing.assert_close(batch.confidence, 1 - 0.9 * amplitude.abs())
+    assert torch.equal(batch.confidence, batch.weight)
+    plain = joined(epoch_of(make_recipe(), digits)).images
+    assert ((batch.images - plain).flatten(1).std(1) / amplitude.abs()).sub(0.1).abs().max() < 0.04  # 64 pixels each
+
+
+@pytest.mark.parametrize("values", [1, 2**30])
+def test_noise_and_mixup_come_per_step_however_many_batches_are_augmented_at_once(
+    values: int, make_recipe: Any, digits: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(**NOISY, mixup={})
+    expected = epoch_of(recipe, digits)
+    monkeypatch.setattr(batches_module, "BLOCK_VALUES", values)
+    for ours, theirs in zip(epoch_of(recipe, digits), expected, strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_mixup_mixes_within_the_batch_and_not_in_the_released_codes_final_phase(
+    make_recipe: Any, digits: Arrays
+) -> None:
+    phase = {"start": 0.5, "turns_off": "all"}
+    mixing, plain = make_recipe(mixup={}, final_phase=phase), make_recipe()
+    draws = draw_mixing(0, 1, 100, batch_size=32, alpha=1.0)
+    pairs = zip(epoch_of(mixing, digits), epoch_of(plain, digits), strict=True)
+    for step, (mixed, batch) in enumerate(pairs):
+        share, places = draws.shares[step], draws.places[32 * step : 32 * step + len(batch.weight)]
+        assert torch.equal(mixed.images, mix(*batch[:3], share, places)[0])
+        assert torch.equal(mixed.target, mix(*batch[:3], share, places)[1])
+    last = joined(epoch_of(mixing, digits, final_phase=True))
+    assert torch.equal(last.images, joined(epoch_of(plain, digits)).images)

@@ -7,11 +7,10 @@ import torch
 
 from softaug import fit as fit_module
 from softaug.arrays import Arrays
-from softaug.augment import Normalisation
+from softaug.augment import Augmentation
 from softaug.batches import batches
 from softaug.data import Splits, split
-from softaug.datasets import dataset
-from softaug.fit import Diverged, Epoch, State, fit
+from softaug.fit import Diverged, Epoch, State, fit, predict
 from softaug.loss import weighted_losses
 from softaug.models.registry import build
 from softaug.randomness import forked
@@ -27,6 +26,16 @@ SOFT: dict[str, Any] = {
     "label_smoothing": 0.1,
     "final_phase": {"start": 0.6},
 }
+EVERYTHING = SOFT | {
+    "policy": {"kind": "rand-augment"},
+    "noise": {"sigma": 0.2},
+    "cutout": {"side_px": 4},
+    "mixup": {"alpha": 0.5},
+    "softening": {"apply_to": "both", "noise_k": 1.0},
+    "final_phase": {"start": 0.6, "turns_off": "all"},
+    "test_every_epochs": 1,
+}
+ONLINE: dict[str, Any] = {"online_label_smoothing": True, "policy": {"kind": "trivial-augment"}}
 TEST_METRICS = {"test/top1_error", "test/ece", "test/nll", "test/brier"}
 
 
@@ -74,9 +83,8 @@ def test_it_is_torchs_sgd_on_our_loss_and_batches(parts: dict[str, Any], make_re
     )
     step, steps = 0, optim.epochs * 4
     for number in range(1, optim.epochs + 1):
-        crops = (number - 1) / optim.epochs < 0.6
-        normalisation = Normalisation.of(dataset("digits"), CPU)
-        for batch in batches(recipe, train_images, normalisation, epoch=number, crops=crops):
+        final_phase = (number - 1) / optim.epochs >= 0.6
+        for batch in batches(Augmentation.of(recipe, CPU), train_images, epoch=number, final_phase=final_phase):
             sgd.zero_grad()
             weighted_losses(model(batch.images), batch.target, batch.weight).kl.backward()
             sgd.param_groups[0]["lr"] = learning_rate(step, steps, lr=optim.lr)
@@ -88,7 +96,9 @@ def test_it_is_torchs_sgd_on_our_loss_and_batches(parts: dict[str, Any], make_re
         torch.testing.assert_close(last.final.weights[name], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("parts", [SOFT, {"precision": {"channels_last": True, "autocast": "bfloat16"}}])
+@pytest.mark.parametrize(
+    "parts", [SOFT, EVERYTHING, ONLINE, {"precision": {"channels_last": True, "autocast": "bfloat16"}}]
+)
 @pytest.mark.parametrize("boundary", [1, 2, 3])
 def test_resumed_is_uninterrupted_bit_for_bit(
     parts: dict[str, Any], boundary: int, make_recipe: Any, digits: Arrays
@@ -200,6 +210,32 @@ def test_nothing_is_read_from_the_device_between_two_steps(
     next(fit(recipe, splits, device=CPU, stop=lambda: bool(counts.append(len(reads)))))
     assert counts == [0, 0, 0, 0]
     assert reads == ["tolist"]
+
+
+def test_online_label_smoothing_trains_on_the_labels_of_the_epoch_before(make_recipe: Any, digits: Arrays) -> None:
+    first, second, *_ = train(make_recipe(**ONLINE, optim={"epochs": 3, "batch_size": 32, "lr": 0.05}), digits)
+    labels = second.state()["online_labels"]
+    torch.testing.assert_close(labels.sum(1), torch.ones(10))
+    assert labels.diagonal().mean() > 0.11
+    # Half of the first epoch's loss is zero, so it is less than half of chance's; the second has both halves.
+    assert first.metrics["train/cross_entropy"] < 0.5 * 2.6
+    assert second.metrics["train/cross_entropy"] > first.metrics["train/cross_entropy"]
+
+
+def test_the_best_of_the_test_evaluations_is_reported_only_where_asked_for(make_recipe: Any, digits: Arrays) -> None:
+    recipe = make_recipe(test_every_epochs=2, optim={"epochs": 4, "batch_size": 32})
+    *_, last = train(recipe, digits)
+    assert last.final is not None
+    assert set(last.final.metrics) == TEST_METRICS | {"test/best_of_evals"}
+    errors = []
+    for epochs in (1, 3):  # of 1, 2, 3, 4: the first and every second after it
+        model = build("resnet8", 4, in_channels=1, classes=10)
+        state = list(train(recipe, digits))[epochs - 1].state()
+        model.load_state_dict({name[6:]: tensor for name, tensor in state.items() if name.startswith("model.")})
+        test = split(digits, recipe.data).test
+        logits = predict(model, test.pixels, Augmentation.of(recipe, CPU).normalisation)
+        errors.append(100 * (logits.argmax(1) != test.labels).double().mean().item())
+    assert last.final.metrics["test/best_of_evals"] == pytest.approx(min(errors))
 
 
 def test_it_learns(make_recipe: Any, digits: Arrays) -> None:

@@ -26,6 +26,18 @@ BASE: dict[str, Any] = {
 RECIPES: dict[str, dict[str, Any]] = {
     "standard crop": BASE | {"crop": {"kind": "uniform", "radius_px": 1}},
     "soft target and weight": BASE | {"crop": {"kind": "gaussian", "sigma": 0.3}, "softening": {"apply_to": "both"}},
+    "soft noise, policy, cutout, mixup": BASE
+    | {
+        "crop": {"kind": "gaussian", "sigma": 0.3},
+        "policy": {"kind": "rand-augment"},
+        "noise": {},
+        "cutout": {"side_px": 2},
+        "mixup": {},
+        "softening": {"apply_to": "both", "noise_k": 1.0},
+    },
+    "online label smoothing, trivial augment": BASE
+    | {"policy": {"kind": "trivial-augment", "flavour": "tensor"}, "online_label_smoothing": True},
+    "focal loss": BASE | {"loss": {"focal_gamma": 2.0}, "noise": {"form": "blend"}},
     "authors": BASE
     | {
         "model": {"name": "resnet18", "width": 4},

@@ -78,3 +78,18 @@ def test_a_hard_target_of_weight_one_is_cross_entropy() -> None:
     torch.testing.assert_close(losses.kl, functional.cross_entropy(LOGITS.float(), LABELS))
     torch.testing.assert_close(losses.kl, losses.cross_entropy)
     assert (entropy(HARD) == 0).all()
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
+def test_focal_loss_weighs_cross_entropy_by_how_wrong_the_network_is(gamma: float) -> None:
+    p = LOGITS.softmax(1).gather(1, LABELS.unsqueeze(1)).squeeze(1)
+    expected = ((1 - p) ** gamma * -p.log()).mean()
+    for loss in weighted_losses(LOGITS, HARD, ONES, focal_gamma=gamma):
+        torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_focal_loss_has_a_gradient_where_the_network_is_certain() -> None:
+    logits = torch.tensor([[100.0, 0, 0, 0, 0]], requires_grad=True)
+    weighted_losses(logits, HARD[LABELS == 0][:1], torch.ones(1), focal_gamma=0.5).kl.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()

@@ -40,6 +40,35 @@ def test_the_final_phase_comes_where_d17_says(preset: PresetName, data: str, has
     assert (expanded.get("final_phase") is not None) is has_final_phase
 
 
+def test_the_released_code_blends_noise_tests_often_and_ends_without_cutout_and_mixup() -> None:
+    values = BASE | {"noise": {}, "mixup": {}, "cutout": {}}
+    recipe = Recipe.model_validate(expand("authors", values))
+    assert recipe.noise is not None
+    assert (recipe.noise.form, recipe.noise.pixel_std) == ("blend", 1.0)
+    assert recipe.test_every_epochs == 5
+    assert recipe.final_phase is not None
+    assert recipe.final_phase.turns_off == "all"
+    paper = Recipe.model_validate(expand("paper", values))
+    assert paper.noise is not None
+    assert (paper.noise.form, paper.noise.pixel_std) == ("add", 0.1)
+    assert paper.test_every_epochs == 0
+    assert paper.final_phase is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "turns_off"),
+    [
+        ({"noise": {}}, "soft"),
+        ({"cutout": {}}, "all"),
+        ({"crop": {"kind": "gaussian"}, "mixup": {}}, "all"),
+        ({}, None),
+    ],
+)
+def test_the_final_phase_of_the_released_code(parts: dict[str, Any], turns_off: str | None) -> None:
+    phase = Recipe.model_validate(expand("authors", BASE | parts)).final_phase
+    assert (phase and phase.turns_off) == turns_off
+
+
 @pytest.mark.parametrize("preset", NAMES)
 def test_what_is_there_is_never_changed(preset: PresetName) -> None:
     explicit = SOFT | {"optim": {"epochs": 3}, "crop": {"kind": "gaussian", "sigma": 0.1}, "final_phase": None}

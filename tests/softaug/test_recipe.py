@@ -29,6 +29,25 @@ def test_a_default_spelled_out_gives_the_same_key() -> None:
     assert make(spelled_out).key == make(MINIMAL).key
 
 
+def test_keys_of_older_results_stay() -> None:
+    assert make(MINIMAL).key == "8f4b94357b45caf73f7b8ee19946d38fe28036066c42479afa62431e6cbf40b7"
+    assert (
+        make(SOFT | {"final_phase": {"start": 0.96}}).key
+        == "0dbbad3a0f0bad97af522f3a8949cd057958c61a2d94406c38152be14bbce458"
+    )
+
+
+def test_soft_noise_alone_and_what_can_be_combined() -> None:
+    alone = {"noise": {}, "softening": {"apply_to": "both", "k": None, "noise_k": 1.0}}
+    together = {"crop": {"kind": "gaussian", "sigma": 0.3}, "softening": {"apply_to": "both", "noise_k": 1.0}}
+    rest = {"policy": {"kind": "rand-augment"}, "cutout": {}, "mixup": {}, "label_smoothing": 0.1}
+    keys = {make(MINIMAL | parts).key for parts in (alone, alone | together, alone | together | rest, rest)}
+    assert len(keys) == 4
+    weighted = {"crop": {"kind": "gaussian", "sigma": 0.3}, "softening": {"apply_to": "weight"}}
+    make(MINIMAL | weighted | {"loss": {"focal_gamma": 2.0}})
+    make(MINIMAL | weighted | {"online_label_smoothing": True})
+
+
 def test_negative_zero_is_zero() -> None:
     assert make(MINIMAL | {"label_smoothing": -0.0}).key == make(MINIMAL | {"label_smoothing": 0.0}).key
 
@@ -99,8 +118,20 @@ def test_flatten_joins_names_with_dots() -> None:
     ("change", "reason"),
     [
         ({"softening": {"apply_to": "both"}}, "there is no crop"),
-        ({"loss": {"weighting": "batch_mean"}}, "no effect unless"),
-        ({"final_phase": {"start": 0.96}}, "switches a Gaussian crop off"),
+        ({"softening": {"apply_to": "both", "k": None}}, "nothing softens"),
+        ({"softening": {"apply_to": "both", "k": None, "noise_k": 1.0}}, "there is no noise"),
+        ({"noise": {}, "softening": {"apply_to": "both", "noise_k": 1.0}}, "set softening.k to null"),
+        ({"cutout": {"side_px": 7}}, "multiple of 2"),
+        ({"cutout": {"side_px": 34}}, "more than the images of cifar100 are wide; at most 32"),
+        ({"policy": {"kind": "rand-augment", "magnitude": 31}}, "less than or equal to 30"),
+        ({"policy": {"kind": "auto-augment"}}, "'rand-augment', 'trivial-augment'"),
+        ({"loss": {"focal_gamma": 2.0}, "label_smoothing": 0.1}, "not for the targets of label_smoothing"),
+        ({"loss": {"focal_gamma": 2.0}, "mixup": {}}, "not for the targets of mixup"),
+        ({"online_label_smoothing": True, "mixup": {}}, "which mixup does not leave"),
+        ({"cutout": {}, "final_phase": {"start": 0.9}}, "set it to null, or turns_off to all"),
+        ({"noise": {}, "final_phase": {"start": 0.9, "turns_off": "all"}}, "`all` is `soft`"),
+        ({"loss": {"weighting": "batch_mean"}}, "have no effect unless"),
+        ({"final_phase": {"start": 0.96}}, "switches a Gaussian crop or noise off"),
         ({"seed": -1}, "greater than or equal to 0"),
         ({"seed": True}, "valid integer"),
         ({"flip": 1.5}, "less than or equal to 1"),

@@ -13,6 +13,13 @@ def test_only_the_factors_in_use_are_named() -> None:
     soft = base | {"flip": 0.5, "crop": {"kind": "gaussian", "sigma": 0.1}, "softening": {"apply_to": "target"}}
     added = set(versions_in_use(Recipe.model_validate(soft))) - set(versions_in_use(Recipe.model_validate(base)))
     assert added == {"flip", "crop.gaussian", "softening"}
+    more = base | {
+        "policy": {"kind": "rand-augment"}, "noise": {}, "cutout": {}, "mixup": {},
+    }  # fmt: skip
+    added = set(versions_in_use(Recipe.model_validate(more))) - set(versions_in_use(Recipe.model_validate(base)))
+    assert added == {"policy.rand-augment", "noise", "cutout", "mixup"}
+    for parts, name in (({"online_label_smoothing": True}, "online-labels"), ({"loss": {"focal_gamma": 1.0}}, "focal")):
+        assert name in versions_in_use(Recipe.model_validate(base | parts))
 
 
 def test_every_name_a_recipe_allows_is_known() -> None:

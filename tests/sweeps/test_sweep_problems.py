@@ -100,8 +100,9 @@ def test_the_good_file_is_good() -> None:
         (
             "  optim: {epochs: 3, ",
             "  optm:\n    {epochs: 3, ",
-            "11: base.optm: unknown key (did you mean optim; known: data, model, flip, crop, softening, "
-            "label_smoothing, loss, optim, final_phase, precision)",
+            "11: base.optm: unknown key (did you mean optim; known: data, model, flip, crop, policy, noise, "
+            "cutout, mixup, softening, label_smoothing, online_label_smoothing, loss, optim, final_phase, precision, "
+            "test_every_epochs)",
         ),
         (
             "radius_px: 1",
@@ -135,7 +136,7 @@ def test_the_good_file_is_good() -> None:
         (
             "  optim: {epochs: 3",
             "  final_phase: {start: 0.9}\n  optim: {epochs: 3",
-            "11: base.final_phase: it switches a Gaussian crop off and there is none; set it to null "
+            "11: base.final_phase: it switches a Gaussian crop or noise off and there is none; set it to null "
             "(in hard at scale laptop)",
         ),
         (

@@ -1,0 +1,97 @@
+"""What a recipe may not combine, each with its reason: what has no effect or no meaning. All raise ValueError."""
+
+from typing import TYPE_CHECKING
+
+from softaug.datasets import DATASETS
+from softaug.recipe_parts import GaussianCrop, UniformCrop
+
+if TYPE_CHECKING:
+    from softaug.recipe import Recipe
+
+
+def check_effects(recipe: "Recipe") -> None:
+    """Refuse parts without an effect: one training has one key."""
+    _check_softening(recipe)
+    _check_loss(recipe)
+    _check_targets(recipe)
+    _check_final_phase(recipe)
+
+
+def check_images(recipe: "Recipe") -> None:
+    """Refuse what the images or classes of the data set do not allow."""
+    known = DATASETS[recipe.data.name]
+    if isinstance(recipe.crop, UniformCrop) and recipe.crop.radius_px > known.side_px:
+        raise ValueError(
+            f"crop.radius_px: {recipe.crop.radius_px} px leaves the images of {recipe.data.name}, "
+            f"{known.side_px} px wide; at most {known.side_px}"
+        )
+    if recipe.cutout is not None and recipe.cutout.side_px > known.side_px:
+        raise ValueError(
+            f"cutout.side_px: {recipe.cutout.side_px} px is more than the images of {recipe.data.name} are wide; "
+            f"at most {known.side_px}"
+        )
+    if recipe.label_smoothing > 1 - 1 / known.classes:
+        raise ValueError(
+            f"label_smoothing: {recipe.label_smoothing} puts the true one of {known.classes} classes below chance; "
+            f"at most {1 - 1 / known.classes:g}"
+        )
+
+
+def _check_softening(recipe: "Recipe") -> None:
+    softening = recipe.softening
+    if softening is None:
+        return
+    if softening.k is not None and recipe.crop is None:
+        raise ValueError(
+            "softening: there is no crop, so visibility is always 1; set crop, or remove softening "
+            "(to soften by noise alone, set softening.k to null)"
+        )
+    if softening.noise_k is not None and recipe.noise is None:
+        raise ValueError("softening.noise_k: there is no noise; set noise or remove noise_k")
+
+
+def _check_loss(recipe: "Recipe") -> None:
+    loss = recipe.loss
+    weighted = recipe.softening is not None and recipe.softening.apply_to in ("weight", "both")
+    if (loss.weighting != "per_sample" or loss.weight_norm != "none") and not weighted:
+        raise ValueError(
+            "loss: weighting and weight_norm have no effect unless softening.apply_to is weight or both; remove them"
+        )
+    if loss.weighting == "batch_mean" and loss.weight_norm == "mean1":
+        raise ValueError("loss: a batch mean of weights rescaled to mean 1 is always 1; choose one of the two")
+
+
+def _check_targets(recipe: "Recipe") -> None:
+    """Refuse two makers of targets where only one can be: focal and online label smoothing start from hard labels."""
+    makers = {
+        "label_smoothing": recipe.label_smoothing > 0,
+        "mixup": recipe.mixup is not None,
+        "softening.apply_to target or both": recipe.softening is not None and recipe.softening.apply_to != "weight",
+        "online_label_smoothing": recipe.online_label_smoothing,
+    }
+    others = [name for name, used in makers.items() if used]
+    if recipe.loss.focal_gamma > 0 and others:
+        raise ValueError(
+            f"loss.focal_gamma: focal loss is defined for one true class, not for the targets of {others[0]}; "
+            "choose one of the two"
+        )
+    if recipe.online_label_smoothing and len(others) > 1:
+        raise ValueError(
+            f"online_label_smoothing: it learns the targets from hard labels, which {others[0]} does not leave; "
+            "choose one of the two"
+        )
+
+
+def _check_final_phase(recipe: "Recipe") -> None:
+    phase = recipe.final_phase
+    if phase is None:
+        return
+    soft = isinstance(recipe.crop, GaussianCrop) or recipe.noise is not None
+    more = recipe.cutout is not None or recipe.mixup is not None
+    if not soft and not (more and phase.turns_off == "all"):
+        hint = ", or turns_off to all, to switch Cutout and Mixup off" if more else ""
+        raise ValueError(
+            f"final_phase: it switches a Gaussian crop or noise off and there is none; set it to null{hint}"
+        )
+    if phase.turns_off == "all" and not more:
+        raise ValueError("final_phase.turns_off: there is no Cutout and no Mixup, so `all` is `soft`; remove it")
