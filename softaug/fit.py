@@ -89,7 +89,8 @@ def fit(
     if done == epochs:
         yield Epoch(done, {}, True, _finish(run), _snapshot(run, done))
     for number in range(done + 1, epochs + 1):
-        metrics = _train(run, number, stop)
+        with forked(recipe.seed, "layers", number, device):  # dropout and its like draw from torch's own generators
+            metrics = _train(run, number, stop)
         if metrics is None:
             return
         if run.splits.validation is not None:

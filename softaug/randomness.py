@@ -30,8 +30,16 @@ def uniforms(n: int, *per_sample: int, generator: torch.Generator) -> Tensor:
 
 
 @contextmanager
-def forked(seed: int, stream: str, epoch: int) -> Iterator[None]:
-    """Seed torch's global CPU generator inside the context and restore it afterwards, for library modules."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stream_seed(seed, stream, epoch))
+def forked(seed: int, stream: str, epoch: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's global generators inside the context and restore them afterwards, for library modules.
+
+    They are the CPU's, and `device`'s if it is a CUDA device; those of other accelerators are left alone.
+    """
+    value = stream_seed(seed, stream, epoch)
+    cuda = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda, device_type="cuda"):
+        torch.default_generator.manual_seed(value)
+        for each in cuda:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(value)
         yield

@@ -36,7 +36,20 @@ from softaug.recipe_parts import (
 from softaug.recipe_rules import check_effects, check_images
 from softaug.versions import versions_in_use
 
-DEFAULT_WIDTH = {"resnet8": 16, "resnet20": 16, "resnet18": 64}
+DEFAULT_WIDTH = {
+    "resnet8": 16,
+    "resnet20": 16,
+    "resnet18": 64,
+    "resnet50": 64,
+    "resnet101": 64,
+    "wide-resnet28-10": 160,
+    "pyramidnet272": 16,
+    "efficientnet-b0": 32,
+    "torchvision-resnet50": 64,
+    "torchvision-resnet101": 64,
+}
+ONE_WIDTH = frozenset({"efficientnet-b0", "torchvision-resnet50", "torchvision-resnet101"})
+MODEL_ALIASES = {"pyramid272": "pyramidnet272"}  # the released code knows one spelling, its README the other (D25)
 
 # Fields added after keys were first written, with the value that means "as before". A field that still holds this
 # value is left out of the canonical form, so that older results keep their keys: {"optim.warmup_epochs": 0}.
@@ -79,18 +92,44 @@ class Data(Part):
 
 
 class Model(Part):
-    """A network. `width`: channels of its first stage; 16 for resnet8 and resnet20, 64 for resnet18."""
+    """A network. `width`: channels of its first stage, by default those of `DEFAULT_WIDTH`.
 
-    name: Literal["resnet8", "resnet20", "resnet18"]
+    A bottleneck's are its inner ones. wide-resnet28-10 at width 16 is WRN-28-1; pyramidnet272 has alpha 12.5 width.
+    """
+
+    name: Literal[
+        "resnet8",
+        "resnet20",
+        "resnet18",
+        "resnet50",
+        "resnet101",
+        "wide-resnet28-10",
+        "pyramidnet272",
+        "efficientnet-b0",
+        "torchvision-resnet50",
+        "torchvision-resnet101",
+    ]
     width: Annotated[int, Field(gt=0, le=1024)]
 
     @model_validator(mode="before")
     @classmethod
-    def _default_width(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "width" in values:
+    def _full_name_and_width(cls, values: Any) -> Any:
+        """Write an alias as the name it stands for and a width left out as the default: one training has one key."""
+        name = values.get("name") if isinstance(values, dict) else None
+        if not isinstance(name, str):
             return values
-        name = values.get("name")
-        return {**values, "width": DEFAULT_WIDTH[name]} if isinstance(name, str) and name in DEFAULT_WIDTH else values
+        name = MODEL_ALIASES.get(name, name)
+        width = {"width": DEFAULT_WIDTH[name]} if name in DEFAULT_WIDTH else {}
+        return width | values | {"name": name}
+
+    @model_validator(mode="after")
+    def _has_that_width(self) -> Self:
+        if self.name in ONE_WIDTH and self.width != DEFAULT_WIDTH[self.name]:
+            raise ValueError(
+                f"width: {self.width}, but {self.name} is torchvision's and has one width, "
+                f"{DEFAULT_WIDTH[self.name]}; leave width out"
+            )
+        return self
 
 
 class Recipe(Part):

@@ -26,13 +26,27 @@ VERSIONS = {
     "focal": 1,
     "model.resnet8": 1,
     "model.resnet18": 1,
+    "model.wide-resnet": 1,
+    "model.pyramidnet": 1,
+    "model.torchvision": 1,
     "data.digits": 1,
     "data.fashion-mnist": 1,
     "data.cifar10": 1,
     "data.cifar100": 1,
 }
 
-MODEL_FAMILY = {"resnet8": "model.resnet8", "resnet20": "model.resnet8", "resnet18": "model.resnet18"}
+MODEL_FAMILY = {
+    "resnet8": "model.resnet8",
+    "resnet20": "model.resnet8",
+    "resnet18": "model.resnet18",
+    "resnet50": "model.resnet18",
+    "resnet101": "model.resnet18",
+    "wide-resnet28-10": "model.wide-resnet",
+    "pyramidnet272": "model.pyramidnet",
+    "efficientnet-b0": "model.torchvision",
+    "torchvision-resnet50": "model.torchvision",
+    "torchvision-resnet101": "model.torchvision",
+}
 
 
 def versions_in_use(recipe: "Recipe") -> dict[str, int]:

@@ -10,6 +10,13 @@ MODELS = {
     "resnet8": "softaug.models.resnet:resnet8",
     "resnet20": "softaug.models.resnet:resnet20",
     "resnet18": "softaug.models.resnet:resnet18",
+    "resnet50": "softaug.models.resnet:resnet50",
+    "resnet101": "softaug.models.resnet:resnet101",
+    "wide-resnet28-10": "softaug.models.wide_resnet:wide_resnet28_10",
+    "pyramidnet272": "softaug.models.pyramidnet:pyramidnet272",
+    "efficientnet-b0": "softaug.models.torchvision_models:efficientnet_b0",
+    "torchvision-resnet50": "softaug.models.torchvision_models:resnet50",
+    "torchvision-resnet101": "softaug.models.torchvision_models:resnet101",
 }
 
 

@@ -116,6 +116,51 @@ def test_resumed_is_uninterrupted_bit_for_bit(
     assert resumed[-1].metrics == (whole[-1].metrics if boundary < 3 else {})
 
 
+class Drawing(torch.nn.Module):
+    """A network that draws while it trains, and remembers what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = torch.nn.Linear(64, 10)
+        self.drawn: list[float] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.drawn.append(torch.rand(()).item())
+        logits: torch.Tensor = self.classifier(images.flatten(1))
+        return logits
+
+
+def test_layers_draw_from_a_stream_of_the_seed_and_the_epoch(
+    make_recipe: Any, digits: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recipe = Drawing(), make_recipe(seed=3)
+    monkeypatch.setattr(fit_module, "build", lambda *_args, **_options: model)
+    before = torch.get_rng_state()
+    list(train(recipe, digits))
+    assert torch.equal(torch.get_rng_state(), before)
+    expected = []
+    for number in (1, 2, 3):
+        with forked(3, "layers", number):
+            expected += torch.rand(4).tolist()  # four steps per epoch
+    assert model.drawn == pytest.approx(expected)
+    assert len(set(model.drawn)) == 12
+
+
+def test_a_network_that_draws_goes_on_bit_for_bit(make_recipe: Any, digits: Arrays) -> None:
+    model = {"name": "pyramidnet272", "width": 1}
+    recipe = make_recipe(
+        data={"name": "digits", "train_images": 30}, model=model, optim={"epochs": 2, "batch_size": 30, "lr": 0.01}
+    )
+    whole = split(digits, recipe.data)
+    splits = Splits(whole.train, None, whole.test.take(torch.arange(10)))
+    first, last = fit(recipe, splits, device=CPU)
+    torch.rand(7)
+    (resumed,) = fit(recipe, splits, device=CPU, resume=first.state())
+    assert same(resumed.state(), last.state())
+    assert resumed.metrics == last.metrics
+
+
 def test_two_runs_have_the_same_bits_and_another_seed_has_not(make_recipe: Any, digits: Arrays) -> None:
     one, again, other = (list(train(make_recipe(**SOFT, seed=seed), digits))[-1].state() for seed in (0, 0, 1))
     assert same(one, again)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from softaug import recipe as recipe_module
-from softaug.recipe import Recipe, canonical, flatten
+from softaug.recipe import DEFAULT_WIDTH, Recipe, canonical, flatten
 
 MINIMAL: dict[str, Any] = {"data": {"name": "cifar100"}, "model": {"name": "resnet18"}, "seed": 0}
 SOFT: dict[str, Any] = MINIMAL | {"crop": {"kind": "gaussian", "sigma": 0.3}, "softening": {"apply_to": "both", "k": 2}}
@@ -46,6 +46,20 @@ def test_soft_noise_alone_and_what_can_be_combined() -> None:
     weighted = {"crop": {"kind": "gaussian", "sigma": 0.3}, "softening": {"apply_to": "weight"}}
     make(MINIMAL | weighted | {"loss": {"focal_gamma": 2.0}})
     make(MINIMAL | weighted | {"online_label_smoothing": True})
+
+
+def test_both_spellings_of_the_pyramid_are_one_network() -> None:
+    short, full = (make(MINIMAL | {"model": {"name": name}}) for name in ("pyramid272", "pyramidnet272"))
+    assert short.key == full.key
+    assert (short.model.name, short.model.width) == ("pyramidnet272", 16)
+
+
+@pytest.mark.parametrize("name", DEFAULT_WIDTH)
+def test_a_width_left_out_is_the_default(name: str) -> None:
+    width = DEFAULT_WIDTH[name]
+    left_out, spelled_out = (make(MINIMAL | {"model": {"name": name} | more}) for more in ({}, {"width": width}))
+    assert left_out == spelled_out
+    assert left_out.model.width == width
 
 
 def test_negative_zero_is_zero() -> None:
@@ -142,6 +156,8 @@ def test_flatten_joins_names_with_dots() -> None:
         ({"data": {"name": "cifar100", "train_images": 10, "validation_images": 10}}, "leaves none to train on"),
         ({"model": {"name": "resnet19"}}, "resnet18"),
         ({"model": {"name": ["resnet8"]}}, "resnet18"),
+        ({"model": {"name": "efficientnet-b0", "width": 16}}, "width: 16, .* has one width, 32; leave width out"),
+        ({"model": {"name": "torchvision-resnet101", "width": 32}}, "width: 32, .* has one width, 64"),
         ({"crop": {"kind": "uniform", "radius_px": 33}}, "leaves the images of cifar100, 32 px wide; at most 32"),
         ({"label_smoothing": 0.995}, "below chance; at most 0.99"),
         ({"crop": {"kind": "uniform", "sigma": 0.3}}, "Extra inputs"),

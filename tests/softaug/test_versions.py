@@ -1,7 +1,7 @@
 from typing import get_args
 
 from softaug.models.registry import MODELS
-from softaug.recipe import DEFAULT_WIDTH, Data, Model, Recipe
+from softaug.recipe import DEFAULT_WIDTH, MODEL_ALIASES, ONE_WIDTH, Data, Model, Recipe
 from softaug.versions import MODEL_FAMILY, VERSIONS, versions_in_use
 
 
@@ -26,4 +26,6 @@ def test_every_name_a_recipe_allows_is_known() -> None:
     models = set(get_args(Model.model_fields["name"].annotation))
     assert models == set(MODELS) == set(MODEL_FAMILY) == set(DEFAULT_WIDTH)
     assert set(MODEL_FAMILY.values()) <= set(VERSIONS)
+    assert set(MODEL_ALIASES.values()) | ONE_WIDTH <= models
+    assert not set(MODEL_ALIASES) & models
     assert {f"data.{name}" for name in get_args(Data.model_fields["name"].annotation)} <= set(VERSIONS)

@@ -88,7 +88,8 @@ def test_the_good_file_is_good() -> None:
         (
             "name: resnet8",
             "name: no",
-            "10: base.model.name: got the boolean false, must be one of resnet8, resnet20, resnet18 "
+            "10: base.model.name: got the boolean false, must be one of resnet8, resnet20, resnet18, resnet50, "
+            "resnet101, wide-resnet28-10, pyramidnet272, efficientnet-b0, torchvision-resnet50, torchvision-resnet101 "
             "(no is the boolean false; write 'no')",
         ),
         (
