@@ -29,6 +29,15 @@ def test_any_side_gives_logits(make: object, side: int) -> None:
     assert model(torch.zeros(2, 3, side, side)).shape == (2, 7)
 
 
+@pytest.mark.parametrize("make", [resnet8, resnet18])
+def test_logits_are_the_classifier_of_the_features(make: object) -> None:
+    assert callable(make)
+    model, images = make(4, in_channels=3, classes=7).eval(), torch.randn(2, 3, 32, 32)
+    features = model.features(images)
+    assert features.shape == (2, model.classifier.in_features)
+    assert torch.equal(model.classifier(features), model(images))
+
+
 def test_stages_halve_the_side() -> None:
     model = resnet18(4, in_channels=1, classes=2)
     shapes = []
