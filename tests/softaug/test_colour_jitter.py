@@ -125,6 +125,7 @@ def test_every_order_is_equally_likely_and_nothing_depends_on_another_draw() -> 
     still = (jitter.factors == torch.tensor(NEUTRAL)).all(dim=1)
     assert still.double().mean().item() == pytest.approx(0.2, abs=0.01)
     assert jitter.grey.double().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert (still & jitter.grey).double().mean().item() == pytest.approx(0.04, abs=0.005)
     draws = torch.cat((jitter.factors, jitter.order[:, :1], jitter.grey[:, None]), dim=1)[~still]
     assert np.abs(np.corrcoef(draws.T.numpy()) - np.eye(6)).max() < 0.03
 
