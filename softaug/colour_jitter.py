@@ -104,9 +104,9 @@ def _turn_hue(images: Tensor, turn: Tensor) -> Tensor:
     from_red, from_green, from_blue = green - blue, blue - red, red - green
     sixths = torch.where(high == green, 2 + from_green / divisor, 4 + from_blue / divisor)
     sixths = torch.where(high == red, from_red / divisor, sixths) + 6 * turn.view(-1, 1, 1)
-    sixths = sixths - 6 * (sixths / 6).floor()
+    sixths.sub_((sixths / 6).floor_().mul_(6))
     trapezoids = torch.stack(((sixths - 3).abs() - 1, 2 - (sixths - 2).abs(), 2 - (sixths - 4).abs()), dim=1)
-    turned = low.unsqueeze(1) + spread.unsqueeze(1) * trapezoids.clamp_(0, 1)
+    turned = trapezoids.clamp_(0, 1).mul_(spread.unsqueeze(1)).add_(low.unsqueeze(1))
     return torch.where(_per_image(turn == 0), images, turned)
 
 
@@ -115,7 +115,7 @@ def _grey(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(dim=1)
-    return (GREY[0] * red + GREY[1] * green + GREY[2] * blue).unsqueeze(1)
+    return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2]).unsqueeze(1)
 
 
 def _per_image(values: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ that lie outside the image are canvas: they count in the sum, but their row of R
 arithmetic series on either side of the centre, so that no shape depends on how far a box reaches.
 
 Two batched matrix products in float32, whose cost does not depend on the boxes. Temporaries: the batch, its
-half-resized form and its result as float32, and the two sets of matrices, B (out_height H + out_width W) numbers.
-Products of less than float32 precision (TF32, autocast) would be of less than 8 bits: run this outside of them.
+half-resized form and its result as float32, and the two sets of matrices, B (out_height H + out_width W) numbers; on
+a CPU a few images at a time are faster. Run it outside autocast: bfloat16 products would err by a grey level (TF32's by
+less than a tenth).
 
 Known differences from torchvision's crop, pad and resize: uint8 is rounded once, at the end, not between the two
 directions (a difference of at most 1); the canvas keeps its colour unrounded until then.
