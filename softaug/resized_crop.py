@@ -8,8 +8,8 @@ support = max(scale, 1), pixel j of the box has the weight
     max(0, 1 - |j + 0.5 - scale (i + 0.5)| / support),   divided by the sum of these over the box's own pixels
 
 as PIL and torch define it; pixels beyond the box weigh nothing, as if the box had been cut out first. Pixels of the box
-that lie outside the image are canvas: they count in the sum, but their row of R (x - fill) is zero. The sum is an
-arithmetic series on either side of the centre, so that no shape depends on how far a box reaches.
+that lie outside the image are canvas: they count in the sum, but x - fill is zero there, so that R and C need no
+columns for them. The sum is an arithmetic series on either side of the centre: no shape depends on how far a box goes.
 
 Two batched matrix products in float32, whose cost does not depend on the boxes. Temporaries: the batch, its
 half-resized form and its result as float32, and the two sets of matrices, B (out_height H + out_width W) numbers; on
