@@ -87,10 +87,14 @@ class ResNet(nn.Module):
         )
         self.classifier = nn.Linear(outputs[-1], classes)
 
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the classifier sees of images (B, in_channels, H, W): (B, last stage)."""
+        maps: Tensor = self.blocks(torch.relu(self.norm(self.stem(images))))
+        return maps.mean(dim=(2, 3))
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, classes) of images (B, in_channels, H, W)."""
-        features = self.blocks(torch.relu(self.norm(self.stem(images))))
-        logits: Tensor = self.classifier(features.mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(self.features(images))
         return logits
 
 

@@ -103,6 +103,15 @@ def test_residual_networks_are_torchvisions_with_another_stem(ours: Any, theirs:
     torch.testing.assert_close(model.eval()(images), peer.eval()(images))
 
 
+@pytest.mark.parametrize("make", [resnet8, resnet18])
+def test_logits_are_the_classifier_of_the_features(make: object) -> None:
+    assert callable(make)
+    model, images = make(4, in_channels=3, classes=7).eval(), torch.randn(2, 3, 32, 32)
+    features = model.features(images)
+    assert features.shape == (2, model.classifier.in_features)
+    assert torch.equal(model.classifier(features), model(images))
+
+
 @pytest.mark.parametrize(("make", "expansion", "blocks"), [(resnet18, 1, (2, 2, 2, 2)), (resnet50, 4, (3, 4, 6, 3))])
 def test_stages_halve_the_side(make: Any, expansion: int, blocks: tuple[int, ...]) -> None:
     model = make(4, in_channels=1, classes=2)
