@@ -22,6 +22,7 @@ from softaug.datasets import dataset
 from softaug.loss import Losses, weighted_losses
 from softaug.metrics import evaluate_logits, reliability
 from softaug.models.registry import build
+from softaug.occlusion import Occlusion, occlude
 from softaug.randomness import forked
 from softaug.recipe import Recipe
 from softaug.samples import Samples
@@ -108,13 +109,19 @@ class _Run:
 
 
 def _start(recipe: Recipe, splits: Splits, device: torch.device) -> _Run:
+    model = network(recipe, device)
+    parameters = dict(model.named_parameters())
+    momentum = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    normalisation = Normalisation.of(dataset(recipe.data.name), device)
+    return _Run(recipe, splits, device, normalisation, model, parameters, momentum)
+
+
+def network(recipe: Recipe, device: torch.device) -> nn.Module:
+    """Return the recipe's network as it is before training, on a device."""
     known = dataset(recipe.data.name)
     with forked(recipe.seed, "init", 0):
         model = build(recipe.model.name, recipe.model.width, in_channels=known.channels, classes=known.classes)
-    model = model.to(device=device, memory_format=_layout(recipe))  # type: ignore[call-overload]
-    parameters = dict(model.named_parameters())
-    momentum = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
-    return _Run(recipe, splits, device, Normalisation.of(known, device), model, parameters, momentum)
+    return model.to(device=device, memory_format=_layout(recipe))  # type: ignore[call-overload,no-any-return]
 
 
 def _train(run: _Run, number: int, stop: Callable[[], bool]) -> dict[str, float] | None:
@@ -201,11 +208,20 @@ def _evaluate(run: _Run, images: Images, prefix: str) -> tuple[dict[str, float],
     return {f"{prefix}/{name}": value for name, value in metrics.items()}, logits
 
 
-def predict(model: nn.Module, pixels: Tensor, normalisation: Normalisation) -> Tensor:
-    """Return the logits (N, classes) of pixels (N, C, H, W) uint8 on the CPU: float32, batch by batch."""
+def predict(
+    model: nn.Module, pixels: Tensor, normalisation: Normalisation, occlusion: Occlusion | None = None
+) -> Tensor:
+    """Return the logits (N, classes) of pixels (N, C, H, W) uint8 on the CPU: float32, batch by batch.
+
+    `occlusion`: patches on the pixels' device that cover a part of every image.
+    """
     model.eval()
+    parts = []
     with torch.no_grad():
-        parts = [model(normalise(part, normalisation)) for part in torch.split(pixels, EVALUATION_BATCH)]
+        for start in range(0, len(pixels), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            images = normalise(pixels[part], normalisation)
+            parts.append(model(images if occlusion is None else occlude(images, occlusion.take(part))))
         return torch.cat(parts).cpu()
 
 

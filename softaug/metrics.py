@@ -70,7 +70,7 @@ def adaptive_ece(confidence: Tensor, correct: Tensor) -> float:
     of the samples does not matter.
     """
     confidence = confidence.double().clamp(max=1).cpu()
-    _, tie, ties = confidence.unique(return_inverse=True, return_counts=True)
+    _, tie, ties = torch.unique(confidence, return_inverse=True, return_counts=True)
     first = ties.cumsum(0) - ties
     return _gap(*_means(confidence, correct, (BINS * first // len(confidence))[tie]))
 

@@ -1,4 +1,4 @@
-"""Versions of the factors a recipe uses; part of every key.
+"""Versions of the factors a recipe uses, part of every key; and of what `softaug evaluate` measures, part of none.
 
 Raise a factor's version in the commit that changes its numbers: results made before then keep their key and are
 never mixed with new ones. The golden tests go red when numbers change and the version does not. No torch here.
@@ -24,6 +24,9 @@ VERSIONS = {
     "data.cifar10": 1,
     "data.cifar100": 1,
 }
+
+# Occlusion, and the metrics of finished networks. Raised, it makes no other trials: they are evaluated again.
+EVALUATION = 1
 
 MODEL_FAMILY = {"resnet8": "model.resnet8", "resnet20": "model.resnet8", "resnet18": "model.resnet18"}
 
