@@ -20,8 +20,9 @@ def stub_fit(*_arguments: Any, **_options: Any) -> "Iterator[Any]":
     """Yield one epoch with the metrics, weights and pictures of a very small training."""
     import torch
 
-    from softaug.fit import Epoch, Final
+    from softaug.fit import Epoch
     from softaug.samples import Samples
+    from softaug.training import Final
 
     nothing = torch.zeros(16)
     samples = Samples(torch.zeros(16, 1, 8, 8, dtype=torch.uint8), nothing.long(), nothing, nothing)

@@ -6,6 +6,9 @@ D22, D28). A preset fills in fields of the parts that are there and never change
     final_phase          `paper`: for a Gaussian crop on CIFAR-100 (D17); `authors`: for a Gaussian crop, noise, Cutout
                          or Mixup, the last two being off in it, too (D18). An explicit null keeps it off.
     test_every_epochs    `authors`: 5, for test/best_of_evals (D28)
+
+For `simsiam`, of which no code was released, both give the optimiser of appendix B.4: 500 epochs, batches of 512, the
+learning rate 0.2 that was best for the baseline and SA#1.
 """
 
 from collections.abc import Mapping
@@ -14,10 +17,11 @@ from typing import Any, Literal, get_args
 PresetName = Literal["paper", "authors"]
 NAMES: tuple[str, ...] = get_args(PresetName)
 
-_OPTIM = {
+_OPTIM: Mapping[str, Mapping[str, Any]] = {
     "paper": {"epochs": 500, "first_lr_step": 0},
     "authors": {"epochs": 501, "first_lr_step": 1},
 }
+_SIMSIAM_OPTIM = {"batch_size": 512, "lr": 0.2, "nesterov": False}
 _GAUSSIAN_CROP = {
     "paper": {"sigma": 0.3, "rounding": "trunc", "fill": "zero_norm"},
     "authors": {"sigma": 0.375, "rounding": "trunc", "fill": "const_noise"},
@@ -33,8 +37,8 @@ def expand(preset: PresetName, values: Mapping[str, Any]) -> dict[str, Any]:
 
     `values` need not be valid yet: what is no mapping is passed on as it is, for the recipe to refuse.
     """
-    filled = {**_TEST_EVERY_EPOCHS[preset], **values}
-    filled["optim"] = _fill(values.get("optim", {}), _OPTIM[preset])
+    filled = {**({} if values.get("simsiam") is not None else _TEST_EVERY_EPOCHS[preset]), **values}
+    filled["optim"] = _fill(values.get("optim", {}), _optim(preset, values))
     crop = values.get("crop")
     if isinstance(crop, Mapping) and crop.get("kind") == "gaussian":
         filled["crop"] = _fill(crop, _GAUSSIAN_CROP[preset])
@@ -47,6 +51,11 @@ def expand(preset: PresetName, values: Mapping[str, Any]) -> dict[str, Any]:
     if phase and "final_phase" not in values:
         filled["final_phase"] = phase
     return filled
+
+
+def _optim(preset: PresetName, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an optimiser's defaults; SimSiam's were never released, so they are the paper's for either preset."""
+    return {**_OPTIM["paper"], **_SIMSIAM_OPTIM} if values.get("simsiam") is not None else _OPTIM[preset]
 
 
 def _final_phase(preset: PresetName, values: Mapping[str, Any]) -> Mapping[str, Any] | None:

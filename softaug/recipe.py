@@ -29,6 +29,7 @@ from softaug.recipe_parts import (
     Part,
     Precision,
     RandAugment,
+    SimSiam,
     Softening,
     TrivialAugment,
     UniformCrop,
@@ -60,6 +61,7 @@ ADDED_LATER: Mapping[str, Any] = {
     "mixup": None,
     "online_label_smoothing": False,
     "test_every_epochs": 0,
+    "simsiam": None,
     "softening.noise_k": None,
     "loss.focal_gamma": 0.0,
     "final_phase.turns_off": "soft",
@@ -137,6 +139,7 @@ class Recipe(Part):
 
     `test_every_epochs` above 0 also evaluates the test set after epochs 1, 1 + n, ... and keeps the least error as
     test/best_of_evals: the released code's selection (D28), which no table shows.
+    `simsiam` is another kind of run: without labels, then a linear probe; of the augmentations it has `flip` alone.
     """
 
     data: Data
@@ -155,6 +158,7 @@ class Recipe(Part):
     final_phase: FinalPhase | None = None
     precision: Precision = Precision()
     test_every_epochs: Annotated[int, Field(ge=0, le=10_000)] = 0
+    simsiam: SimSiam | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")

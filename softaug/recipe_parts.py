@@ -138,3 +138,29 @@ class Precision(Part):
 
     autocast: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
+
+
+class PairWeight(Part):
+    """How the overlap of two crops weighs their pair: Eq. 9 (sa1, little overlap, little weight) or Eq. 10 (sa2)."""
+
+    form: Literal["sa1", "sa2"]
+    k: Annotated[Number, Field(gt=0, le=16)] = 4.0
+
+
+class Probe(Part):
+    """The linear probe after self-supervised training (App. B.4)."""
+
+    epochs: Annotated[int, Field(gt=0, le=10_000)] = 100
+    batch_size: Annotated[int, Field(gt=0, le=65_536)] = 256
+    lr: Annotated[Number, Field(gt=0, le=1000)] = 10.0
+
+
+class SimSiam(Part):
+    """Self-supervised training on pairs of crops of at least `scale_min` of the image's area, then a linear probe.
+
+    `pair_weight` None: every pair weighs the same, the baseline. `optim` is that of the self-supervised epochs.
+    """
+
+    scale_min: Annotated[Number, Field(gt=0, le=1)] = 0.2
+    pair_weight: PairWeight | None = None
+    probe: Probe = Probe()

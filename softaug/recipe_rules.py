@@ -8,9 +8,12 @@ from softaug.recipe_parts import GaussianCrop, UniformCrop
 if TYPE_CHECKING:
     from softaug.recipe import Recipe
 
+WITH_FEATURES = ("resnet8", "resnet20", "resnet18", "resnet50", "resnet101")
+
 
 def check_effects(recipe: "Recipe") -> None:
     """Refuse parts without an effect: one training has one key."""
+    _check_simsiam(recipe)
     _check_softening(recipe)
     _check_loss(recipe)
     _check_targets(recipe)
@@ -34,6 +37,25 @@ def check_images(recipe: "Recipe") -> None:
         raise ValueError(
             f"label_smoothing: {recipe.label_smoothing} puts the true one of {known.classes} classes below chance; "
             f"at most {1 - 1 / known.classes:g}"
+        )
+
+
+def _check_simsiam(recipe: "Recipe") -> None:
+    if recipe.simsiam is None:
+        return
+    of_labels = (
+        "crop", "policy", "noise", "cutout", "mixup", "softening", "label_smoothing", "online_label_smoothing", "loss",
+        "final_phase", "test_every_epochs",
+    )  # fmt: skip
+    for name in of_labels:
+        if getattr(recipe, name) != type(recipe).model_fields[name].default:
+            raise ValueError(
+                f"{name}: simsiam trains on pairs of views without labels and has none; remove one of the two"
+            )
+    if recipe.model.name not in WITH_FEATURES:
+        raise ValueError(
+            f"model.name: simsiam needs the features of a residual network, which {recipe.model.name} does not give; "
+            f"allowed: {', '.join(WITH_FEATURES)}"
         )
 
 

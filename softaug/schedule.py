@@ -14,3 +14,8 @@ def learning_rate(step: int, steps: int, *, lr: float, first_step: int = 0) -> f
 def in_final_phase(epochs_done: int, epochs: int, start: float | None) -> bool:
     """Return whether the epoch after `epochs_done` lies in the final phase, from fraction `start` on (D17)."""
     return start is not None and epochs_done / epochs >= start
+
+
+def probe_learning_rate(epochs_done: int, epochs: int, *, lr: float) -> float:
+    """Return the linear probe's learning rate: `lr`, a tenth of it after 60 % and again after 80 % (App. B.4)."""
+    return lr * 0.1 ** sum(epochs_done >= share * epochs for share in (0.6, 0.8))

@@ -1,4 +1,4 @@
-"""Versions of the factors a recipe uses; part of every key.
+"""Versions of the factors a recipe uses, part of every key; and of what `softaug evaluate` measures, part of none.
 
 Raise a factor's version in the commit that changes its numbers: results made before then keep their key and are
 never mixed with new ones. The golden tests go red when numbers change and the version does not. No torch here.
@@ -24,6 +24,7 @@ VERSIONS = {
     "mixup": 1,
     "online-labels": 1,
     "focal": 1,
+    "simsiam": 1,
     "model.resnet8": 1,
     "model.resnet18": 1,
     "model.wide-resnet": 1,
@@ -34,6 +35,9 @@ VERSIONS = {
     "data.cifar10": 1,
     "data.cifar100": 1,
 }
+
+# Occlusion, and the metrics of finished networks. Raised, it makes no other trials: they are evaluated again.
+EVALUATION = 1
 
 MODEL_FAMILY = {
     "resnet8": "model.resnet8",
@@ -60,6 +64,7 @@ def versions_in_use(recipe: "Recipe") -> dict[str, int]:
         "mixup": recipe.mixup is not None,
         "online-labels": recipe.online_label_smoothing,
         "focal": recipe.loss.focal_gamma > 0,
+        "simsiam": recipe.simsiam is not None,
     }
     names += [name for name, used in optional.items() if used]
     names += [f"crop.{recipe.crop.kind}"] if recipe.crop is not None else []

@@ -63,7 +63,8 @@ def examine(store: Store, tracking_uri: str | None, *, fix: bool) -> Checkup:
     checkup = replace(_look_at_store(store, _busy(store)), repaired=repaired)
     if tracking_uri is None:
         return checkup
-    return replace(checkup, findings=(*checkup.findings, *_look_at_mlflow(store, tracking_uri)))
+    wrong, notes = _look_at_mlflow(store, tracking_uri)
+    return replace(checkup, findings=(*checkup.findings, *wrong), notes=(*checkup.notes, *notes))
 
 
 def _repair_mlflow(store: Store, tracking_uri: str) -> tuple[Repaired, ...]:
@@ -75,10 +76,10 @@ def _repair_mlflow(store: Store, tracking_uri: str) -> tuple[Repaired, ...]:
     return doctor_mlflow.repair_runs(store, sweeps, tracking_uri)
 
 
-def _look_at_mlflow(store: Store, tracking_uri: str) -> list[Finding]:
+def _look_at_mlflow(store: Store, tracking_uri: str) -> tuple[list[Finding], list[str]]:
     sweeps = _quiet_sweeps(store)
     if not sweeps:
-        return []
+        return [], []
     from sweeps import doctor_mlflow
 
     return doctor_mlflow.look_at_runs(store, sweeps, tracking_uri)

@@ -24,7 +24,7 @@ from sweeps.doctor_runs import (
     missing_trials,
     runs_of,
 )
-from sweeps.findings import Finding, Repaired, repair
+from sweeps.findings import Finding, Repaired, counted, repair
 from sweeps.options import without_password
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
@@ -35,14 +35,17 @@ from trainables.store import Store
 DEFAULT_EXPERIMENT = "0"
 
 
-def look_at_runs(store: Store, sweeps: list[ResolvedSweep], uri: str) -> list[Finding]:
-    """Return what is wrong with these sweeps in MLflow. Raises Refused if it fails."""
+def look_at_runs(store: Store, sweeps: list[ResolvedSweep], uri: str) -> tuple[list[Finding], list[str]]:
+    """Return what is wrong with these sweeps in MLflow, and what is worth knowing. Raises Refused if it fails."""
     with _told(uri):
         client = _client(uri)
         if client is None:
-            return [finding for sweep in sweeps for finding in _nothing_there(store, sweep)]
-        found = [finding for sweep in sweeps for finding in Experiment(store, sweep, client).look()]
-        return found + _strays(store, client, {sweep.name for sweep in sweeps})
+            return [finding for sweep in sweeps for finding in _nothing_there(store, sweep)], []
+        experiments = [Experiment(store, sweep, client) for sweep in sweeps]
+        found = [finding for experiment in experiments for finding in experiment.look()]
+        to_come = sum(experiment.evaluations_to_come for experiment in experiments)
+        notes = [f"{counted(to_come, 'evaluation')} not in MLflow yet: `softaug sync` brings them"] if to_come else []
+        return found + _strays(store, client, {sweep.name for sweep in sweeps}), notes
 
 
 def repair_runs(store: Store, sweeps: list[ResolvedSweep], uri: str) -> tuple[Repaired, ...]:

@@ -22,6 +22,7 @@ from trainables.store import Store
 
 PAGE = 1000
 SOFT = "marks it as deleted in MLflow, from where it can be had back"
+EVALUATION = "evaluation"
 LEVEL = "brings MLflow level with the ledger, as `softaug sync` does"
 
 
@@ -39,6 +40,7 @@ class Experiment:
         self.foreign = Counter(run.data.tags["store"] for run in every if is_foreign(store, client, run))
         self.ids = {run.info.run_id for run in every}
         self.trials: dict[str, LedgerTrial | None] = {}  # None: its files are damaged
+        self.evaluations_to_come = 0  # of runs that `look` found: made since the last sync, which is no fault
 
     @property
     def is_shared(self) -> bool:
@@ -121,6 +123,8 @@ class Experiment:
 
     def _trial_not_level(self, run: Run, trial: LedgerTrial) -> Iterator[Finding]:
         wanted = fitted({**trial.tags(), **FORM})
+        if wanted.pop(EVALUATION, None) != run.data.tags.get(EVALUATION):
+            self.evaluations_to_come += trial.evaluation is not None
         differ = [name for name, value in wanted.items() if run.data.tags.get(name) != value]
         if run.info.status == "RUNNING" and trial.state != "running":
             yield self._not_level("zombie", run, f"MLflow shows it as running; the ledger says {trial.state}.")

@@ -11,6 +11,7 @@ from functools import partial
 from softaug.recipe import Recipe
 from sweeps.findings import Finding, counted, unreadable
 from sweeps.resolved import ResolvedSweep
+from trainables.evaluation import Evaluation, path_of
 from trainables.launches import DEAD_AFTER_S
 from trainables.ledger import Attempt, AttemptFolder, Death, End, TrialFolder
 from trainables.sealed import Damaged, Entry
@@ -112,6 +113,7 @@ def _attempt(attempt: AttemptFolder, end: End | None) -> Iterator[Finding]:
     entries: list[tuple[type[Entry], str, str]] = [
         (End, f"{attempt.path}/end.json", "How that attempt failed is lost, and nothing else: it was tried again."),
         (Death, f"{attempt.path}/death.json", "Why that process died is lost, and nothing else."),
+        (Evaluation, path_of(attempt), "The trial's results stand; the next `softaug evaluate` measures this again."),
     ]
     if store.exists(path):
         yield from _attempt_file(store, path)

@@ -2,19 +2,23 @@
 
 Texts longer than MLflow takes are cut visibly and say where the whole is. A cell's mean is written at step 0; `as_of`
 is its time in milliseconds and only ever grows, since of several values at a step MLflow shows the latest in time.
+An evaluation may come, and grow, long after a run has finished: its tag `evaluation` says which one has arrived.
 """
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
 from mlflow.entities import Metric
 
+from softaug.estimate import Estimate
 from softaug.recipe import flatten
 from sweeps.resolved import Cell, ResolvedSweep
-from sweeps.survey import estimates
+from sweeps.survey import estimates, evaluation_estimates
+from trainables import evaluation
+from trainables.evaluation import Evaluation
 from trainables.ledger import Attempt, AttemptFolder, End, Row, TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
@@ -37,13 +41,17 @@ WEIGHTS = "weights.safetensors"
 
 
 class Seen(NamedTuple):
-    """A trial as its cell sees it. `attempt`: the one that ended it; `started`, `last`: Unix seconds."""
+    """A trial as its cell sees it. `attempt`: the one that ended it; `started`, `last`: Unix seconds.
+
+    `evaluation`: the digest of its evaluation, empty if there is none.
+    """
 
     state: str
     attempt: int = 0
     launch: str = ""
     started: float = math.inf
     last: float = 0.0
+    evaluation: str = ""
 
 
 class LedgerTrial:
@@ -70,6 +78,12 @@ class LedgerTrial:
             return []
         return AttemptFolder(self.folder, self.end.attempt if self.end else self.numbers[-1]).rows()
 
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """What was measured of its weights after it had finished, None if that is nothing or cannot be believed."""
+        finished = self.end is not None and self.state == "finished"
+        return evaluation.current(AttemptFolder(self.folder, self.end.attempt)) if self.end and finished else None
+
     @property
     def started(self) -> float:
         """Unix seconds; if no attempt's file is intact, as near as the rest of the ledger says."""
@@ -91,7 +105,8 @@ class LedgerTrial:
         if not self.begun:
             return Seen("pending")
         attempt = self.end.attempt if self.end else self.numbers[-1]
-        return Seen(self.state, attempt, self.newest.launch if self.newest else "", self.started, self.last)
+        digest = self.evaluation.digest if self.evaluation else ""
+        return Seen(self.state, attempt, self.newest.launch if self.newest else "", self.started, self.last, digest)
 
     def tags(self) -> dict[str, str]:
         """Return the tags that follow the trial."""
@@ -105,10 +120,15 @@ class LedgerTrial:
             tags |= _end_tags(self.end)
         if self.state == "finished":
             tags["weights"] = str(self.store.root / self._file(WEIGHTS))
+        if self.evaluation is not None:
+            tags["evaluation"] = self.evaluation.digest
         return tags
 
     def metrics(self, after: int, known: set[tuple[str, int]]) -> list[Metric]:
-        """Return what rows after this epoch say, and the end, but for the (name, step) that are known."""
+        """Return what rows after this epoch, the end and the evaluation say, but for the (name, step) that are known.
+
+        What the end says, the evaluation does not say again.
+        """
         final = self.end.metrics if self.end else {}
         found = [
             (name, value, row.time, row.epoch)
@@ -119,6 +139,8 @@ class LedgerTrial:
         ]
         if self.end is not None:
             found += [(name, value, self.end.ended, self.end.epochs) for name, value in final.items()]
+            measured = self.evaluation.values() if self.evaluation else {}
+            found += [(name, *value, self.end.epochs) for name, value in measured.items() if name not in final]
         return [metric(*each) for each in found if (each[0], each[3]) not in known]
 
     def files(self, *, weights: bool) -> list[str]:
@@ -126,7 +148,8 @@ class LedgerTrial:
         if self.state != "finished":
             return []
         names = (*ARTIFACTS, WEIGHTS) if weights else ARTIFACTS
-        paths = [f"{self.folder.path}/recipe.json", *map(self._file, names)]
+        evaluated = (evaluation.FILE,) if self.evaluation else ()
+        paths = [f"{self.folder.path}/recipe.json", *map(self._file, (*names, *evaluated))]
         for path in paths:
             if not self.store.exists(path):
                 raise Damaged(path, "is gone")
@@ -151,12 +174,18 @@ def common_tags(store: Store, sweep: ResolvedSweep, cell: Cell) -> dict[str, str
 def cell_metrics(store: Store, cell: Cell, as_of: int) -> list[Metric]:
     """Return mean, standard error and n of every final metric over the seeds that finished. Raises Damaged."""
     known = estimates(TrialFolder(store, key).end() for key in cell.trials.values())
-    values = {"n": float(max((value.n for value in known.values()), default=0))}
-    for name, value in known.items():
-        values[f"mean/{name}"] = value.mean
-        if value.se is not None:
-            values[f"se/{name}"] = value.se
-    return [Metric(name, value, as_of, 0) for name, value in values.items()]
+    n = Metric("n", float(max((value.n for value in known.values()), default=0)), as_of, 0)
+    return [n, *_means(known, as_of)]
+
+
+def cell_evaluation_metrics(store: Store, cell: Cell, as_of: int) -> list[Metric]:
+    """Return mean and standard error over the same seeds of what their evaluations add. Raises Damaged."""
+    return _means(evaluation_estimates(TrialFolder(store, key) for key in cell.trials.values()), as_of)
+
+
+def _means(known: Mapping[str, Estimate], as_of: int) -> list[Metric]:
+    means = [Metric(f"mean/{name}", value.mean, as_of, 0) for name, value in known.items()]
+    return means + [Metric(f"se/{name}", value.se, as_of, 0) for name, value in known.items() if value.se is not None]
 
 
 def cell_status(seen: list[Seen], is_running: Callable[[str], bool]) -> str:
@@ -171,6 +200,18 @@ def outcome(cell: Cell, seen: list[Seen]) -> str:
     """Return a digest of how all seeds of a cell ended, which changes whenever its mean might."""
     ends = [f"{key}:{each.state}:{each.attempt}" for key, each in zip(cell.trials.values(), seen, strict=True)]
     return hashlib.sha256(" ".join(ends).encode()).hexdigest()[:16]
+
+
+def evaluations(cell: Cell, seen: list[Seen]) -> str:
+    """Return a digest of the evaluations of a cell's finished seeds, which changes whenever their mean might.
+
+    How many have one, in words, as long as some have none: then there is no mean. Empty if none has one.
+    """
+    finished = {key: each for key, each in zip(cell.trials.values(), seen, strict=True) if each.state == "finished"}
+    evaluated = [f"{key}:{each.evaluation}" for key, each in finished.items() if each.evaluation]
+    if evaluated and len(evaluated) < len(finished):
+        return f"{len(evaluated)} of {len(finished)} seeds"
+    return hashlib.sha256(" ".join(evaluated).encode()).hexdigest()[:16] if evaluated else ""
 
 
 def metric(name: str, value: float, time: float, step: int) -> Metric:

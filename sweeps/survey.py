@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from softaug.estimate import Estimate, estimate
 from sweeps.resolved import Cell, ResolvedSweep
-from trainables import launches
-from trainables.ledger import End, TrialFolder
+from trainables import evaluation, launches
+from trainables.ledger import AttemptFolder, End, TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
 
@@ -51,6 +51,21 @@ def estimates(ends: Iterable[End | None]) -> dict[str, Estimate]:
     finished = [end.metrics for end in ends if end is not None and end.state == "finished"]
     names = dict.fromkeys(name for metrics in finished for name in metrics)
     return {name: estimate(metrics[name] for metrics in finished if name in metrics) for name in names}
+
+
+def evaluation_estimates(trials: Iterable[TrialFolder]) -> dict[str, Estimate]:
+    """Return the same of what evaluations add to the ends, over the trials that finished; a metric one lacks is a hole.
+
+    Raises Damaged if an end is.
+    """
+    ends = [(trial, end) for trial in trials if (end := trial.end()) is not None and end.state == "finished"]
+    added: list[dict[str, float]] = []
+    for trial, end in ends:
+        found = evaluation.current(AttemptFolder(trial, end.attempt))
+        values = found.values() if found is not None else {}
+        added.append({name: value.mean for name, value in values.items() if name not in end.metrics})
+    names = [name for name in (added[0] if added else ()) if all(name in values for values in added)]
+    return {name: estimate(values[name] for values in added) for name in names}
 
 
 class Surveyor:

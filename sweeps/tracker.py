@@ -98,15 +98,20 @@ class Projection:
         tags = fitted({**self._cell_tags(cell), **FORM})
         if status in ("FINISHED", "FAILED"):
             tags |= fitted({"seeds": " ".join(map(str, cell.trials)), "outcome": run_contents.outcome(cell, seen)})
+            evaluations = run_contents.evaluations(cell, seen)
+            tags |= {"evaluations": evaluations} if evaluations else {}
         if run.is_level(status, tags):
             return
-        metrics: list[Metric] = []
         last = max(each.last for each in seen)
-        if "outcome" in tags and tags["outcome"] != run.tags.get("outcome"):
-            as_of = max(round(last * 1000), int(run.tags.get("as_of", 0)) + 1)
-            metrics = run_contents.cell_metrics(self.store, cell, as_of)
-            tags["as_of"] = str(as_of)
+        as_of = max(round(last * 1000), int(run.tags.get("as_of", 0)) + 1)
+        metrics: list[Metric] = []
+        if _is_news("outcome", tags, run):
+            metrics += run_contents.cell_metrics(self.store, cell, as_of)
             self.experiment.upload(run, self._samples(cell, seen), with_sweep=True)
+        if _is_news("evaluations", tags, run):
+            metrics += run_contents.cell_evaluation_metrics(self.store, cell, as_of)
+        if metrics:
+            tags["as_of"] = str(as_of)
         self.experiment.set_status(run, status, last)
         self.experiment.log(run, metrics, cell.recipe, tags)
 
@@ -154,6 +159,10 @@ class Projection:
         if run.tags.get("attempt") == trial.tags()["attempt"]:
             return set()
         return self.experiment.steps(run, {name for row in trial.rows for name in row.metrics})
+
+
+def _is_news(name: str, tags: dict[str, str], run: Held) -> bool:
+    return name in tags and tags[name] != run.tags.get(name)
 
 
 def sync(store: Store, sweep: ResolvedSweep, tracking_uri: str, *, upload_weights: bool) -> list[str]:

@@ -17,8 +17,9 @@ from safetensors.torch import save as tensors_to_bytes
 
 from softaug import samples
 from softaug.data import Splits
-from softaug.fit import Diverged, Epoch, Final, State, fit
+from softaug.fit import Epoch, fit
 from softaug.recipe import Recipe
+from softaug.training import Diverged, Final, State
 from trainables.guard import AT_THE_END, EVERY_EPOCH, checked
 from trainables.ledger import AttemptFolder, End, EndState, Row
 from trainables.sealed import Damaged

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from softaug.fit import Diverged
+from softaug.training import Diverged
 
-EVERY_EPOCH = ("train/kl",)
+EVERY_EPOCH = ("train/lr",)
 AT_THE_END = ("test/top1_error", "test/ece", "test/nll", "test/brier")
 MOST = 200
 

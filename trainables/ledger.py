@@ -6,6 +6,7 @@
         0001/epochs.jsonl                       a row per epoch
         0001/checkpoint-000120-<digest>.safetensors    at epoch ends; the digest is of its content
         0001/weights.safetensors  0001/reliability.json  0001/samples.png    left by a finished attempt
+        0001/evaluation.json                    what its weights do on test images covered in part
         0001/crash.txt  0001/death.json         if its process crashed or was killed: its stack, and why
         0001/end.json                           how a failed attempt ended, once the trial is tried again
         end.json                                created exclusively; exists if and only if the trial has ended

@@ -5,17 +5,20 @@ import pytest
 import safetensors.torch
 import torch
 
-from softaug import fit as fit_module
+from softaug import network as network_module
+from softaug import supervised
 from softaug.arrays import Arrays
 from softaug.augment import Augmentation
 from softaug.batches import batches
 from softaug.data import Splits, split
-from softaug.fit import Diverged, Epoch, State, fit, predict
+from softaug.fit import Epoch, fit
 from softaug.loss import weighted_losses
 from softaug.models.registry import build
+from softaug.network import predict
 from softaug.randomness import forked
 from softaug.recipe import Recipe
 from softaug.schedule import learning_rate
+from softaug.training import Diverged, State
 
 CPU = torch.device("cpu")
 SOFT: dict[str, Any] = {
@@ -135,7 +138,7 @@ def test_layers_draw_from_a_stream_of_the_seed_and_the_epoch(
     make_recipe: Any, digits: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, recipe = Drawing(), make_recipe(seed=3)
-    monkeypatch.setattr(fit_module, "build", lambda *_args, **_options: model)
+    monkeypatch.setattr(network_module, "build", lambda *_args, **_options: model)
     before = torch.get_rng_state()
     list(train(recipe, digits))
     assert torch.equal(torch.get_rng_state(), before)
@@ -233,7 +236,7 @@ def test_losses_are_means_over_samples_of_what_is_minimised(
         seen.append((losses.kl.item(), losses.cross_entropy.item(), len(logits)))
         return losses
 
-    monkeypatch.setattr(fit_module, "weighted_losses", spy)
+    monkeypatch.setattr(supervised, "weighted_losses", spy)
     metrics = next(train(make_recipe(**SOFT), digits)).metrics
     assert sum(n for *_, n in seen) == 80
     assert metrics["train/kl"] == pytest.approx(sum(kl * n for kl, _, n in seen) / 80, rel=1e-5)

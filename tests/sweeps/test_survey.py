@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.survey import Surveyor, status_json, survey, time_left_s
+from softaug.estimate import Estimate
+from sweeps.survey import Surveyor, evaluation_estimates, status_json, survey, time_left_s
 from tests.sweeps import ledgers
 from trainables import launches
+from trainables.evaluation import conditions
+from trainables.ledger import TrialFolder
 from trainables.store import Store, open_store
 
 
@@ -69,3 +72,21 @@ def test_time_left_is_unknown_before_the_first_end_and_counts_what_is_left_after
     assert time_left_s(survey(store, sweep), 2) is None
     ledgers.finish(ledgers.begin(store, sweep.trial_keys[0]), 2.0, epochs=10)
     assert time_left_s(survey(store, sweep), 2) == pytest.approx(3 * 10 / 2)
+
+
+def test_evaluations_have_means_over_the_seeds_that_finished_and_a_hole_where_one_lacks_a_metric(store: Store) -> None:
+    keys = list(ledgers.small_sweep([0, 1, 2]).cells[0].trials.values())
+    first, second, third = (ledgers.begin(store, key) for key in keys)
+    trials = [TrialFolder(store, key) for key in keys]
+    ledgers.finish(first, 2.0)
+    ledgers.evaluate(first, 2.0, conditions([20, 40], "mean", 3))
+    ledgers.fail(third, "failed", "because")
+    assert evaluation_estimates(trials)["test/occlusion_40/top1_error"] == Estimate(3.0, None, 1)
+    ledgers.finish(second, 4.0)
+    assert evaluation_estimates(trials) == {}, "of two that finished one has no evaluation"
+    ledgers.evaluate(second, 4.0, conditions([40, 60], "mean", 3))
+    assert evaluation_estimates(trials) == {
+        "test/adaptive_ece": Estimate(1.5, 0.5, 2),
+        "test/occlusion_40/top1_error": Estimate(4.0, 1.0, 2),
+        "test/occlusion_40/adaptive_ece": Estimate(1.5, 0.5, 2),
+    }

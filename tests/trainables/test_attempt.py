@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from softaug import arrays, data
-from softaug.fit import Diverged, fit
+from softaug.fit import fit
 from softaug.recipe import Recipe
+from softaug.training import Diverged
 from trainables import attempt as attempts
 from trainables.attempt import Place, RunningAttempt
 from trainables.ledger import Attempt, AttemptFolder, End, TrialFolder

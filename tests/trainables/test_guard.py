@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from softaug.fit import Diverged
+from softaug.training import Diverged
 from trainables.guard import BadMetric, checked
 
 GOOD = {"train/kl": 0.5, "train/lr": 1}
