@@ -1,6 +1,6 @@
 """One epoch as batches on the device: augmented images with their softened targets and weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from softaug.datasets import dataset
 from softaug.mixup import MixingDraws, draw_mixing, mix
 from softaug.noise import noise_pixels
 from softaug.randomness import generator
+from softaug.ranks import ALONE, Ranks
 from softaug.recipe import Recipe
 from softaug.softening import soft_target, soften
 
@@ -28,26 +29,30 @@ class Batch(NamedTuple):
     confidence: Tensor
 
 
-def batches(augmentation: Augmentation, train: Images, *, epoch: int, final_phase: bool = False) -> Iterator[Batch]:
-    """Yield the batches of an epoch (counted from 1) in its own order; the last one may be smaller.
+def batches(
+    augmentation: Augmentation, train: Images, *, epoch: int, final_phase: bool = False, ranks: Ranks = ALONE
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch (counted from 1) in its own order, of several ranks this one's share of each.
 
-    All random numbers but the pixels of noise are drawn on the CPU and moved at once.
+    The last one may be smaller. All random numbers but the pixels of noise are drawn on the CPU and moved at once.
+    Mixup finds partners within the share.
     """
     recipe, device = augmentation.recipe, train.pixels.device
-    n, size = len(train.labels), recipe.optim.batch_size
-    order = torch.randperm(n, generator=generator(recipe.seed, "order", epoch))
+    n, size = len(train.labels), recipe.optim.batch_size // ranks.size
+    order = ranks.rows(torch.randperm(n, generator=generator(recipe.seed, "order", epoch)), recipe.optim.batch_size)
     draws = draw(recipe, n, epoch=epoch, final_phase=final_phase).take(order).to(device)
     mixing = _mixing(recipe, n, epoch, final_phase, device)
     order = order.to(device)
     block = size * max(1, BLOCK_VALUES // (size * train.pixels[0].numel()))
-    for start in range(0, n, block):
+    for start in range(0, len(order), block):
         part = slice(start, start + block)
         images = train.take(order[part])
-        noise = _noise(recipe, images.pixels, epoch=epoch, first_step=start // size)
+        first_step = start // size
+        noise = _noise(recipe, torch.split(images.pixels, size), epoch=epoch, first_step=first_step, rank=ranks.rank)
         augmented = augmentation.apply(images.pixels, draws.take(part), noise)
         softened = label(recipe, augmented, images.labels)
         parts = zip(*(torch.split(values, size) for values in softened), strict=True)
-        for step, values in enumerate(parts, start // size):
+        for step, values in enumerate(parts, first_step):
             yield Batch(*values) if mixing is None else _mixed(Batch(*values), mixing, step, size)
 
 
@@ -66,13 +71,15 @@ def label(recipe: Recipe, augmented: Augmented, labels: Tensor) -> Batch:
     return Batch(augmented.images, soft_target(labels, confidence, classes=classes), weight, confidence)
 
 
-def _noise(recipe: Recipe, pixels: Tensor, *, epoch: int, first_step: int) -> Tensor | None:
-    """Draw the noise of the batches that a block of pixels holds, each from its step's own generator."""
+def _noise(recipe: Recipe, batches: Sequence[Tensor], *, epoch: int, first_step: int, rank: int) -> Tensor | None:
+    """Draw the noise of consecutive batches of pixels, each from its step's own generator."""
     if recipe.noise is None:
         return None
     std, seed = recipe.noise.pixel_std, recipe.seed
-    parts = enumerate(torch.split(pixels, recipe.optim.batch_size), first_step)
-    return torch.cat([noise_pixels(part, std=std, seed=seed, epoch=epoch, step=step) for step, part in parts])
+    steps = enumerate(batches, first_step)
+    return torch.cat(
+        [noise_pixels(each, std=std, seed=seed, epoch=epoch, step=step, rank=rank) for step, each in steps]
+    )
 
 
 def _mixing(recipe: Recipe, n: int, epoch: int, final_phase: bool, device: torch.device) -> MixingDraws | None:

@@ -12,6 +12,7 @@ import torch
 
 from softaug.data import Splits
 from softaug.randomness import forked
+from softaug.ranks import ALONE, Ranks
 from softaug.recipe import Recipe
 from softaug.simsiam_training import SimSiamTraining
 from softaug.supervised import Supervised
@@ -53,21 +54,38 @@ def fit(
     epoch's loss or an evaluation is not finite, ValueError if the state has more epochs than the recipe.
     """
     training = start(recipe, splits.to(device), device)
+    yield from epochs_of(training, recipe.seed, device, resume=resume, stop=stop)
+
+
+def start(recipe: Recipe, splits: Splits, device: torch.device, ranks: Ranks = ALONE) -> Training:
+    """Return the training that a recipe describes, before its first epoch."""
+    if recipe.simsiam is not None:
+        return SimSiamTraining(recipe, splits, device)
+    return Supervised(recipe, splits, device, ranks)
+
+
+def epochs_of(
+    training: Training,
+    seed: int,
+    device: torch.device,
+    *,
+    resume: State | None,
+    stop: Callable[[], bool],
+    rank: int = 0,
+) -> Iterator[Epoch]:
+    """Train to the end, or until stopped. Of several ranks only the first evaluates and has states and results."""
     done = 0 if resume is None else _restore(training, resume)
     if done == training.epochs:
-        yield Epoch(done, {}, True, training.finish(), _snapshot(training, done))
+        yield Epoch(done, {}, True, training.finish() if rank == 0 else None, _snapshot(training, done))
+    layers = "layers" if rank == 0 else f"layers of rank {rank}"
     for number in range(done + 1, training.epochs + 1):
-        with forked(recipe.seed, "layers", number, device):  # dropout and its like draw from torch's own generators
+        with forked(seed, layers, number, device):  # dropout and its like draw from torch's own generators
             metrics = training.train(number, stop)
         if metrics is None:
             return
         last = number == training.epochs
-        yield Epoch(number, metrics, last, training.finish() if last else None, _snapshot(training, number))
-
-
-def start(recipe: Recipe, splits: Splits, device: torch.device) -> Training:
-    """Return the training that a recipe describes, before its first epoch."""
-    return (Supervised if recipe.simsiam is None else SimSiamTraining)(recipe, splits, device)
+        final = training.finish() if last and rank == 0 else None
+        yield Epoch(number, metrics, last, final, _snapshot(training, number) if rank == 0 else {})
 
 
 def _snapshot(training: Training, epochs_done: int) -> State:

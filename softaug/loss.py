@@ -34,20 +34,22 @@ def weighted_losses(
     weighting: Weighting = "per_sample",
     weight_norm: WeightNorm = "none",
     focal_gamma: float = 0.0,
+    mean_weight: Tensor | None = None,
 ) -> Losses:
     """Return the losses of logits (B, C) against target distributions (B, C) with weights (B,).
 
-    `focal_gamma` above 0 needs one-hot targets.
+    `focal_gamma` above 0 needs one-hot targets. `mean_weight` is the weights' mean where these are a share of a batch.
     """
+    mean = weight.mean() if mean_weight is None else mean_weight
     cross_entropy = -(target * logits.float().log_softmax(dim=1)).sum(dim=1)
     if focal_gamma > 0:
         wrong = -torch.expm1(-cross_entropy)  # 1 - p_y
         cross_entropy = wrong.clamp(min=1e-12) ** focal_gamma * cross_entropy
     kl = cross_entropy - entropy(target)
     if weight_norm == "mean1":
-        weight = weight / weight.mean()
+        weight = weight / mean
     if weighting == "batch_mean":
-        weight = weight.mean()
+        weight = mean
     return Losses((weight * kl).mean(), (weight * cross_entropy).mean())
 
 

@@ -26,9 +26,10 @@ def amplitudes(u: Tensor, *, sigma: float) -> Tensor:
     return sigma * normal.clamp(-1, 1).float()
 
 
-def noise_pixels(images: Tensor, *, std: float, seed: int, epoch: int, step: int) -> Tensor:
-    """Draw the noise of one step for images (B, C, H, W), float32, on their device."""
-    generator = torch.Generator(images.device).manual_seed(stream_seed(seed, f"noise pixels/{step}", epoch))
+def noise_pixels(images: Tensor, *, std: float, seed: int, epoch: int, step: int, rank: int = 0) -> Tensor:
+    """Draw the noise of one step, on one of several ranks, for images (B, C, H, W), float32, on their device."""
+    stream = f"noise pixels/{step}" if rank == 0 else f"noise pixels/{step}/{rank}"
+    generator = torch.Generator(images.device).manual_seed(stream_seed(seed, stream, epoch))
     return std * torch.randn(images.shape, generator=generator, device=images.device)
 
 

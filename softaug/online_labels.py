@@ -13,6 +13,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from softaug.ranks import ALONE, Ranks
+
 SHARE = 0.5
 
 
@@ -43,9 +45,9 @@ class OnlineLabels:
         self.sums += of_class.T @ said
         self.counts += of_class.sum(dim=0)
 
-    def end_epoch(self) -> None:
-        """Put the labels that this epoch made into use and begin anew."""
+    def end_epoch(self, ranks: Ranks = ALONE) -> None:
+        """Put the labels that this epoch made, on all ranks, into use and begin anew."""
         classes = len(self.counts)
-        seen = self.counts.unsqueeze(1)
-        self.soft = torch.where(seen > 0, self.sums / seen.clamp(min=1), 1 / classes)
+        seen = ranks.sum(self.counts).unsqueeze(1)
+        self.soft = torch.where(seen > 0, ranks.sum(self.sums) / seen.clamp(min=1), 1 / classes)
         self.sums, self.counts = torch.zeros_like(self.sums), torch.zeros_like(self.counts)

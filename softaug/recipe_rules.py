@@ -40,6 +40,29 @@ def check_images(recipe: "Recipe") -> None:
         )
 
 
+def check_shares(recipe: "Recipe", train_images: int, processes: int) -> None:
+    """Refuse a recipe whose batches cannot be shared by that many processes, of which each has a GPU."""
+    size = recipe.optim.batch_size
+    if recipe.simsiam is not None and processes > 1:
+        raise ValueError("simsiam: trained by one process; give a trial one GPU")
+    if size % processes:
+        raise ValueError(
+            f"optim.batch_size: {size} cannot be shared by {processes} processes, one per GPU; "
+            f"use a multiple of {processes}"
+        )
+    last = train_images % size or size
+    if last < processes:
+        raise ValueError(
+            f"optim.batch_size: the last batch of {train_images} images has {last}, too few for {processes} processes, "
+            "one per GPU; choose another batch size or number of GPUs"
+        )
+
+
+def train_images(recipe: "Recipe") -> int:
+    """Return how many images a recipe trains on."""
+    return (recipe.data.train_images or DATASETS[recipe.data.name].default_train) - recipe.data.validation_images
+
+
 def _check_simsiam(recipe: "Recipe") -> None:
     if recipe.simsiam is None:
         return

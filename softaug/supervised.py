@@ -14,6 +14,7 @@ from softaug.loss import Losses, weighted_losses
 from softaug.network import autocast, layout, network
 from softaug.noise import noise_pixels
 from softaug.online_labels import OnlineLabels
+from softaug.ranks import ALONE, Ranks
 from softaug.recipe import Recipe
 from softaug.samples import Samples
 from softaug.schedule import in_final_phase, learning_rate
@@ -24,12 +25,13 @@ from softaug.training import SAMPLE_IMAGES, Diverged, Final, State, copy, evalua
 class Supervised:
     """A network trained on softened targets with weights."""
 
-    def __init__(self, recipe: Recipe, splits: Splits, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, splits: Splits, device: torch.device, ranks: Ranks = ALONE) -> None:
         optim = recipe.optim
         self.epochs = optim.epochs
-        self.recipe, self.splits, self.device = recipe, splits, device
+        self.recipe, self.splits, self.device, self.ranks = recipe, splits, device, ranks
         self.augmentation = Augmentation.of(recipe, device)
-        self.model = network(recipe, device)
+        self.model = ranks.synchronised(network(recipe, device))
+        self.forward = ranks.together(self.model)
         self.sgd = Sgd(
             self.model.named_parameters(),
             momentum=optim.momentum,
@@ -50,16 +52,18 @@ class Supervised:
         losses, confidences = [], []
         self.model.train()
         lr = 0.0
-        epoch = batches(self.augmentation, train, epoch=number, final_phase=final_phase)
-        for step, batch in enumerate(epoch, (number - 1) * steps_per_epoch):
+        epoch = batches(self.augmentation, train, epoch=number, final_phase=final_phase, ranks=self.ranks)
+        for step, batch in enumerate(epoch):
             if stop():
                 return None
-            lr = learning_rate(step, steps, lr=optim.lr, first_step=optim.first_lr_step)
-            losses.append(self._step(batch, lr))
+            done = (number - 1) * steps_per_epoch + step
+            lr = learning_rate(done, steps, lr=optim.lr, first_step=optim.first_lr_step)
+            whole = min(optim.batch_size, len(train.labels) - step * optim.batch_size)
+            losses.append(self._step(batch, lr, whole))
             confidences.append(batch.confidence)
         if self.online_labels is not None:
-            self.online_labels.end_epoch()
-        metrics = _summarise(losses, confidences, lr, number)
+            self.online_labels.end_epoch(self.ranks)
+        metrics = _summarise(losses, confidences, lr, number, self.ranks)
         return metrics | self._evaluate(number)
 
     def finish(self) -> Final:
@@ -85,12 +89,14 @@ class Supervised:
         if self.recipe.test_every_epochs:
             self.best_of_evals.copy_(state["best_of_evals"])
 
-    def _step(self, batch: Batch, lr: float) -> Losses:
-        """Update the weights on one batch and return its losses, detached."""
+    def _step(self, batch: Batch, lr: float, whole: int) -> Losses:
+        """Update the weights on one batch, of `whole` images on all ranks, and return its losses, detached."""
         images = batch.images.contiguous(memory_format=layout(self.recipe))
         with autocast(self.recipe, self.device):
-            logits = self.model(images)
+            logits = self.forward(images)
         loss, target = self.recipe.loss, batch.target
+        share = len(batch.weight) * self.ranks.size / whole  # the ranks' gradients are averaged
+        shared_weights = self.ranks.size > 1 and (loss.weighting == "batch_mean" or loss.weight_norm == "mean1")
         if self.online_labels is not None:
             self.online_labels.observe(logits, batch.target)
             target = self.online_labels.target(batch.target)
@@ -101,14 +107,20 @@ class Supervised:
             weighting=loss.weighting,
             weight_norm=loss.weight_norm,
             focal_gamma=loss.focal_gamma,
+            mean_weight=self.ranks.sum(batch.weight.sum()) / whole if shared_weights else None,
         )
         self.sgd.zero_grad()
-        torch.autograd.backward(kl)
+        torch.autograd.backward(kl if share == 1 else share * kl)
         self.sgd.step(lr)
         return Losses(kl.detach(), cross_entropy.detach())
 
     def _evaluate(self, number: int) -> dict[str, float]:
-        """Return validation metrics, if there is a split; look at the test set if the recipe asks for it (D28)."""
+        """Return validation metrics, if there is a split; look at the test set if the recipe asks for it (D28).
+
+        The first rank does this alone.
+        """
+        if self.ranks.rank > 0:
+            return {}
         normalisation, every = self.augmentation.normalisation, self.recipe.test_every_epochs
         metrics: dict[str, float] = {}
         if self.splits.validation is not None:
@@ -133,12 +145,15 @@ class Supervised:
         return Samples(pixels.cpu(), images.labels.cpu(), augmented.visibility.cpu(), confidence.cpu())
 
 
-def _summarise(losses: list[Losses], confidences: list[Tensor], lr: float, number: int) -> dict[str, float]:
+def _summarise(
+    losses: list[Losses], confidences: list[Tensor], lr: float, number: int, ranks: Ranks
+) -> dict[str, float]:
     """Read the epoch's means over samples, once from the device. `lr` is that of its last step."""
     confidence = torch.cat(confidences)
-    sizes = torch.tensor([len(each) for each in confidences], device=confidence.device)
-    kl, cross_entropy = (torch.stack(values) @ sizes.float() / len(confidence) for values in zip(*losses, strict=True))
-    means = torch.stack((kl, cross_entropy, confidence.mean())).tolist()
+    sizes = torch.tensor([len(each) for each in confidences], device=confidence.device).float()
+    kl, cross_entropy = (torch.stack(values) @ sizes for values in zip(*losses, strict=True))
+    sums = ranks.sum(torch.stack((kl, cross_entropy, confidence.sum(), sizes.sum())))
+    means = (sums[:3] / sums[3]).tolist()
     if not isfinite(means[0]):
         raise Diverged(f"epoch {number}: the training loss is {means[0]}; lower optim.lr")
     return dict(zip(("train/kl", "train/cross_entropy", "train/confidence"), means, strict=True)) | {"train/lr": lr}

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 from softaug import presets
-from softaug.recipe import canonical
+from softaug.recipe import Recipe, canonical
+from softaug.recipe_rules import check_shares, train_images
 from sweeps.catalog_files import locate, read
 from sweeps.explain import explain_file, explain_recipe
 from sweeps.layers import Draft, at_scale, default_scale, drafts, scale_names, size, with_entries
@@ -13,7 +14,7 @@ from sweeps.problems import Problem, Problems, known
 from sweeps.references import broken_references
 from sweeps.resolved import Axis, Cell, ResolvedSweep, Resources
 from sweeps.strict_yaml import Node, parse
-from sweeps.sweep_file import SweepFile
+from sweeps.sweep_file import MAX_GPUS, SweepFile
 
 MAX_TRIALS = 100_000
 
@@ -85,14 +86,26 @@ def _wrong_recipes(sweep: Node, scale: str) -> Iterator[Problem]:
     for draft in drafts(sweep):
         if draft.fields.has("seed"):
             yield draft.fields.at("seed").problem("seed is no field of a cell", "list the seeds under seeds")
+        where = f"in {draft.title} at scale {scale}"
         try:
-            key = draft.recipe(preset, seed=0).cell_key
+            recipe = draft.recipe(preset, seed=0)
         except ValidationError as error:
-            yield from explain_recipe(error, draft.fields, f"in {draft.title} at scale {scale}")
+            yield from explain_recipe(error, draft.fields, where)
             continue
-        twin = twins.setdefault(key, draft)
+        yield from _unshared(recipe, sweep, where)
+        twin = twins.setdefault(recipe.cell_key, draft)
         if twin.arm is not draft.arm:  # within an arm only a repeated value does that, and it is known
             yield draft.arm.problem(f"{draft.title} and {twin.title} are the same cell at scale {scale}", "drop one")
+
+
+def _unshared(recipe: Recipe, sweep: Node, where: str) -> Iterator[Problem]:
+    """Yield why a trial cannot use the GPUs it asks for."""
+    gpus = sweep.at("resources").at("gpus")
+    if isinstance(gpus.value, int | float) and 1 < gpus.value <= MAX_GPUS and gpus.value == int(gpus.value):
+        try:
+            check_shares(recipe, train_images(recipe), int(gpus.value))
+        except ValueError as error:
+            yield gpus.problem(f"{gpus.value:g} GPUs: {error}", where)
 
 
 def _resolved(sweep: Node, scale: str, source: str) -> ResolvedSweep:

@@ -26,6 +26,7 @@ from softaug.recipe_parts import Part
 from sweeps.resolved import Figure
 
 T = TypeVar("T")
+MAX_GPUS = 64
 PAPER_SCALE = "paper"
 NAME_IN_WORDS = "1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or digit"
 RECIPE_FIELDS = "#/$defs/RecipeFields"
@@ -108,7 +109,7 @@ class ResourcesEntry(Entry):
     """What one trial takes: CPUs (also its torch threads) and GPUs (a fraction shares one)."""
 
     cpus: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpus: Annotated[float, AfterValidator(_whole_above_one), Field(ge=0, le=64)] = 0.0
+    gpus: Annotated[float, AfterValidator(_whole_above_one), Field(ge=0, le=MAX_GPUS)] = 0.0
 
 
 class ScaleEntry(Entry):

@@ -17,6 +17,7 @@ from safetensors.torch import save as tensors_to_bytes
 
 from softaug import samples
 from softaug.data import Splits
+from softaug.data_parallel import fit_parallel
 from softaug.fit import Epoch, fit
 from softaug.recipe import Recipe
 from softaug.training import Diverged, Final, State
@@ -33,11 +34,15 @@ AttemptState = Literal["running", "interrupted"] | EndState
 
 @dataclass(frozen=True)
 class Place:
-    """Where a trial runs: its device, torch threads, and the fingerprint of the data it sees."""
+    """Where a trial runs: its device, torch threads, and the fingerprint of the data it sees.
+
+    `devices`: all of them if there are several, of which the first is `device`; then each has a process of its own.
+    """
 
     device: torch.device
     threads: int
     data_fingerprint: str
+    devices: tuple[torch.device, ...] = ()
 
 
 class _NotTheStore(Exception):
@@ -108,8 +113,16 @@ class RunningAttempt:
         return "interrupted"
 
     def _fit(self) -> Iterator[Epoch]:
+        place = self.place
         try:
-            yield from fit(self.recipe, self.splits(), device=self.place.device, resume=self.resume, stop=self.stop)
+            if len(place.devices) > 1:
+                threads = max(1, place.threads // len(place.devices))
+                splits, devices = self.splits(), place.devices
+                yield from fit_parallel(
+                    self.recipe, splits, devices=devices, threads=threads, resume=self.resume, stop=self.stop
+                )
+            else:
+                yield from fit(self.recipe, self.splits(), device=place.device, resume=self.resume, stop=self.stop)
         except OSError as error:
             raise _NotTheStore from error
 

@@ -145,11 +145,15 @@ class Trial(tune.Trainable):
         from trainables.attempt import Place, RunningAttempt
 
         device = torch.device("cuda" if self.job.gpus > 0 else "cpu")
+        several = (
+            tuple(torch.device("cuda", number) for number in range(int(self.job.gpus))) if self.job.gpus > 1 else ()
+        )
+        home = torch.device("cpu") if several else device  # the processes take the data to their own devices
         return RunningAttempt(
             folder,
             self.recipe,
-            lambda: self._splits(self.recipe.data, device),
-            place=Place(device, self.job.cpus, self.job.fingerprints[self.recipe.data.name]),
+            lambda: self._splits(self.recipe.data, home),
+            place=Place(device, self.job.cpus, self.job.fingerprints[self.recipe.data.name], several),
             stop=self._stop_requested,
             checkpoint_every_s=self.job.checkpoint_every_s,
         )

@@ -101,9 +101,7 @@ def test_the_good_file_is_good() -> None:
         (
             "  optim: {epochs: 3, ",
             "  optm:\n    {epochs: 3, ",
-            "11: base.optm: unknown key (did you mean optim; known: data, model, flip, crop, policy, noise, "
-            "cutout, mixup, softening, label_smoothing, online_label_smoothing, loss, optim, final_phase, precision, "
-            "test_every_epochs)",
+            "11: base.optm: unknown key (did you mean optim)",
         ),
         (
             "radius_px: 1",
@@ -183,6 +181,12 @@ def test_the_good_file_is_good() -> None:
             "cpus: 1",
             "gpus: 1.5",
             "19: resources.gpus: 1.5 GPUs: a trial takes a fraction of one GPU or a whole number of them",
+        ),
+        (
+            "cpus: 1",
+            "gpus: 3",
+            "19: resources.gpus: 3 GPUs: optim.batch_size: 128 cannot be shared by 3 processes, one per GPU; "
+            "use a multiple of 3 (in hard at scale laptop)",
         ),
         ("cpus: 1", "cpu: 1", "19: resources.cpu: unknown key (did you mean cpus; known: cpus, gpus)"),
         # References.

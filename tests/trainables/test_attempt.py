@@ -284,3 +284,25 @@ def test_a_failed_trial_keeps_its_checkpoint_and_is_tried_again_from_there(
     assert again.advance(60) == "finished"
     left = [path.name for path in store.root.rglob("checkpoint-*")]
     assert left == [], "once it has ended well, no attempt's checkpoints are left"
+
+
+@pytest.mark.slow
+def test_with_several_devices_a_trial_has_a_process_for_each_and_the_same_results(
+    tmp_path: Path, splits: data.Splits
+) -> None:
+    """As for a trial with several GPUs, on CPUs; from a checkpoint on, too."""
+    alone, together = open_store(tmp_path / "alone"), open_store(tmp_path / "together")
+    assert running(alone, splits).advance(600) == "finished"
+    cpu = torch.device("cpu")
+    place = Place(cpu, threads=2, data_fingerprint="f00d", devices=(cpu, cpu))
+    polls: list[int] = []
+
+    def attempt(stop: Callable[[], bool]) -> RunningAttempt:
+        return RunningAttempt(begin(together), RECIPE, lambda: splits, place=place, stop=stop, checkpoint_every_s=0.0)
+
+    first = attempt(lambda: bool(polls.append(1)) or first.epoch >= 2)
+    assert first.advance(600) == "interrupted"
+    assert polls
+    assert attempt(lambda: False).advance(600) == "finished"
+    expected, found = ended(alone).metrics, ended(together).metrics
+    assert found == pytest.approx(expected, rel=0.02, abs=0.3)
