@@ -1,9 +1,9 @@
-"""The command line: launches and how they stand; the commands of `cli_results` and `cli_care` are joined to it.
+"""The command line: launches and how they stand; the commands of the other `cli_` files are joined to it.
 
 Each command imports what it needs when it runs: `--help`, `sweeps`, `plan`, `status` and `stop` need little.
 
-Exit codes: 0 done, 1 some trials failed or the doctor's findings remain, 2 bad input and nothing started,
-3 already running elsewhere, 130 interrupted after saving.
+Exit codes: 0 done, 1 some trials failed or cannot be evaluated or the doctor's findings remain, 2 bad input and
+nothing started, 3 already running elsewhere, 130 interrupted after saving.
 """
 
 import sys
@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from softaug.datasets import DamagedData, MissingData
-from sweeps import cli_care, cli_results
+from sweeps import cli_care, cli_evaluate, cli_results
 from sweeps.catalog_files import catalog
 from sweeps.expand import load
 from sweeps.launched import all_launched, launched
@@ -169,6 +169,7 @@ def stop(sweep: LaunchedArgument, scale: ScaleOption = None, store: StoreOption 
         raise typer.Exit(1)
 
 
+app.add_typer(cli_evaluate.commands)
 app.add_typer(cli_results.commands)
 app.add_typer(cli_care.commands)
 

@@ -23,7 +23,7 @@ from sweeps.options import (
 from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.resolved import ResolvedSweep
 from sweeps.terminal import print_json, say, say_on_stderr, warn_of_damaged_sweeps
-from trainables.store import open_store
+from trainables.store import Store, open_store
 
 commands = typer.Typer()
 
@@ -127,6 +127,12 @@ def synced(
         problems = unreachable_tracking(uri, each.experiment)
         if problems:
             raise Refused(problems)
+    bring_level(opened, wanted, uri, upload_weights=upload_weights)
+    return wanted, uri
+
+
+def bring_level(opened: Store, wanted: list[ResolvedSweep], uri: str, *, upload_weights: bool = False) -> None:
+    """Project these sweeps into an MLflow that answers; what cannot be is a warning. Raises Refused if it goes away."""
     from mlflow.exceptions import MlflowException
 
     from sweeps import tracker
@@ -138,4 +144,3 @@ def synced(
                 say_on_stderr("warning", problem)
     except MlflowException as error:
         raise Refused([f"MLflow at {without_password(uri)}: {str(error).splitlines()[0]}; try again"]) from error
-    return wanted, uri

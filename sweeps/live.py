@@ -103,7 +103,7 @@ def progress_line(now: Survey, slots: int) -> str:
     parts += [f"{now.count('running')} running", f"{now.count('pending')} to do"]
     left = time_left_s(now, slots)
     if left is not None and now.ended < len(now.trials):
-        parts.append(f"about {_duration(left)} left")
+        parts.append(f"about {duration(left)} left")
     return ", ".join(parts)
 
 
@@ -121,7 +121,7 @@ def cells_table(now: Survey, rows: int | None = None) -> Table:
         shown = sorted(shown, key=lambda cell: _done(now, cell) == len(cell.trials))[: max(rows - 1, 1)]
     for cell in shown:
         estimates = now.estimates(cell)
-        values = [_plus_minus(estimates.get(name)) for name in ("test/top1_error", "test/ece")]
+        values = [plus_minus(estimates.get(name)) for name in ("test/top1_error", "test/ece")]
         table.add_row(cell.title, f"{_done(now, cell)}/{len(cell.trials)}", *values)
     if len(shown) < len(now.sweep.cells):
         table.add_row(f"… and {len(now.sweep.cells) - len(shown)} more cells")
@@ -167,16 +167,19 @@ def _errors(now: Survey, cell: Cell) -> str:
     if "test/top1_error" not in estimates:
         return f"no seed finished (0/{len(cell.trials)})"
     error, ece = estimates["test/top1_error"], estimates["test/ece"]
-    return f"top-1 error {_plus_minus(error)} %, ECE {_plus_minus(ece)} % (n = {error.n} of {len(cell.trials)})"
+    return f"top-1 error {plus_minus(error)} %, ECE {plus_minus(ece)} % (n = {error.n} of {len(cell.trials)})"
 
 
-def _plus_minus(value: Estimate | None) -> str:
+def plus_minus(value: Estimate | None, decimals: int = 2) -> str:
+    """Return "2.41 ± 0.12" (mean and SE), the mean alone at n = 1, a dash for a hole."""
     if value is None:
         return "–"
-    return f"{value.mean:.2f}" if value.se is None else f"{value.mean:.2f} ± {value.se:.2f}"
+    mean = f"{value.mean:.{decimals}f}"
+    return mean if value.se is None else f"{mean} ± {value.se:.{decimals}f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return "85 s", "12 min", "2.5 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

@@ -36,6 +36,18 @@ def seeds_of(text: str | None) -> list[int] | None:
         raise typer.BadParameter(f"{text!r} is no list of seeds; write them as 0,1,2", param_hint="--seeds") from None
 
 
+def percents_of(text: str) -> list[int]:
+    """Return the percentages in "0,20,40", ascending, or refuse."""
+    try:
+        percents = sorted({int(percent) for percent in text.split(",")})
+    except ValueError:
+        percents = [-1]
+    if percents[0] < 0 or percents[-1] > 99:
+        said = f"{text!r} is no list of whole percentages of 0 to 99; write them as 0,20,40"
+        raise typer.BadParameter(said, param_hint="--occlusion")
+    return percents
+
+
 def tracking_uri_of(store: Store, given: str | None) -> str:
     """Return where MLflow is: as given, or in the store."""
     return given or f"sqlite:///{store.root / 'mlflow.db'}"

@@ -128,9 +128,12 @@ class Evaluator:
         return Network(model, test.to(device), recipe, end)
 
     def _test(self, data: Data, end: End) -> Images:
-        """Return the test images. Raises NotEvaluated if the data set is not the one that the trial was trained on."""
+        """Return the test images. Raises NotEvaluated if the data set is not the one the trial was trained on."""
         if self.loaded is None or self.loaded[0] != data:
-            content = arrays.load(data.name, self.data)
+            try:
+                content = arrays.load(data.name, self.data)
+            except OSError as error:  # which must not be taken for the store's
+                raise NotEvaluated(f"the data set {data.name} cannot be read: {error}") from error
             self.loaded = (data, split(content, data).test, arrays.fingerprint(content))
         _, images, here = self.loaded
         if here != end.data_fingerprint:

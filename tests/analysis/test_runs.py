@@ -28,6 +28,17 @@ def test_rows_are_what_was_projected(client: MlflowClient, tmp_path: Path) -> No
     assert len({row.parent_id for row in read if row.run_id}) == len(sweep.cells)
 
 
+def test_metrics_of_evaluations_change_nothing(client: MlflowClient, tmp_path: Path) -> None:
+    sweep = quickstart(sigmas=())
+    experiment = project(client, sweep, finished(sweep.cells[0], [3.0, 3.1, 3.2]), tmp_path, pictures=False)
+    before = read_runs(client, sweep)
+    for run in client.search_runs([experiment]):
+        for name in ("test/adaptive_ece", "test/occlusion_40/top1_error", "mean/test/occlusion_40/top1_error"):
+            client.log_metric(run.info.run_id, name, 50.0)
+        client.set_tag(run.info.run_id, "evaluation", "0123456789abcdef")
+    assert read_runs(client, sweep) == before
+
+
 def test_all_pages_are_read(client: MlflowClient, tmp_path: Path) -> None:
     sweep = quickstart(sigmas=(0.3,))
     project(client, sweep, made_up(sweep), tmp_path, pictures=False)

@@ -171,7 +171,7 @@ def test_commands_on_an_empty_store_say_what_to_do(softaug: Softaug, tmp_path: P
     assert "no sweep was launched into the store" in line
 
 
-@pytest.mark.parametrize("command", ["report", "figure", "table", "sync"])
+@pytest.mark.parametrize("command", ["report", "figure", "table", "sync", "evaluate"])
 def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug, tmp_path: Path, command: str) -> None:
     (line,) = refused(softaug, tmp_path / "runs", command, "quickstart")
     assert "quickstart@laptop was never launched into the store" in line
@@ -179,7 +179,7 @@ def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug
 
 def test_help_lists_every_command_once_launches_first(softaug: Softaug) -> None:
     lines = softaug("--help").stdout.partition("Commands:\n")[2].splitlines()
-    commands = "sweeps plan launch status stop report figure table sync why doctor fetch ui schema"
+    commands = "sweeps plan launch status stop evaluate report figure table sync why doctor fetch ui schema"
     assert [line.split()[0] for line in lines] == commands.split()
 
 
@@ -208,7 +208,14 @@ def test_an_mlflow_that_fails_half_way_is_told_in_a_line(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["sweeps"], ["plan", "quickstart"], ["status", "quickstart"], ["stop", "quickstart"]],
+    [
+        ["--help"],
+        ["sweeps"],
+        ["plan", "quickstart"],
+        ["status", "quickstart"],
+        ["stop", "quickstart"],
+        ["evaluate", "quickstart"],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_what_answers_at_once_imports_none_of_the_big_packages(arguments: list[str], tmp_path: Path) -> None:

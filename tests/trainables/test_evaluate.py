@@ -192,6 +192,15 @@ def test_other_data_are_refused_with_both_fingerprints(store: Store, content: ar
     assert not store.exists(f"{TRIAL}/0001/evaluation.json")
 
 
+def test_data_that_cannot_be_read_are_told_from_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> arrays.Arrays:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(arrays, "load", broken)
+    with pytest.raises(NotEvaluated, match=r"the data set digits cannot be read: .*Input/output error"):
+        evaluator(store).evaluate(ONE.key, FORTY)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
