@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow check format benchmarks lock system-packages clean
+.PHONY: install demo test test-slow check format benchmarks check-gpu lock system-packages clean
 
 install: .venv/installed
 
@@ -43,6 +43,10 @@ benchmarks: install
 	$(BIN)/python benchmarks/quickstart.py
 	$(BIN)/python benchmarks/outage.py
 
+# On a machine with a GPU: parity with the CPU, no host synchronisation, throughput.
+check-gpu: install
+	$(BIN)/python benchmarks/check_gpu.py
+
 # After changing dependencies in pyproject.toml: the newest versions it allows, written down exactly.
 lock:
 	rm -rf .venv
@@ -54,7 +58,7 @@ lock:
 # What only the system can give: Chromium looks at pages in the tests, Fashion-MNIST is a data set (Debian, Ubuntu).
 system-packages:
 	apt-get update --quiet
-	apt-get install --quiet --yes --no-install-recommends chromium dataset-fashion-mnist fonts-dejavu-core git
+	apt-get install --quiet --yes --no-install-recommends chromium dataset-fashion-mnist fonts-dejavu-core g++ git
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from softaug.checks import check_images, check_number, check_per_image
 from softaug.randomness import uniforms
 
 Rounding = Literal["trunc", "round"]
@@ -30,6 +31,9 @@ def draw_offsets(n: int, size: Size, *, sigma: float, generator: torch.Generator
 
 def gaussian_offsets(u: Tensor, size: Size, *, sigma: float, rounding: Rounding = "trunc") -> Tensor:
     """Turn uniforms (B, 2) float64 in [0, 1) into truncated normal offsets (B, 2) int64, at most the side (D9-D11)."""
+    check_number("sigma", sigma, above=0)
+    if u.ndim != 2 or u.shape[1] != 2:
+        raise ValueError(f"u: shape {tuple(u.shape)}; expected (B, 2), a uniform for rows and one for columns")
     side = torch.tensor(size, dtype=torch.float64)
     inside = erf(1 / (sigma * sqrt(2)))  # probability of |x| <= side, the same on both axes
     normal = sqrt(2) * torch.erfinv(inside * (2 * u - 1))
@@ -47,6 +51,10 @@ def crop(images: Tensor, offsets: Tensor, *, fill: float | Tensor) -> Tensor:
 
     `fill` is the canvas' colour: a number, one per channel (C,), or one per sample and channel (B, C).
     """
+    check_images(images)
+    check_per_image("offsets", offsets, (len(images), 2), images.device)
+    if offsets.dtype != torch.int64:
+        raise TypeError(f"offsets: {offsets.dtype}; allowed: int64, whole pixels")
     return sample_pixels(images, _source_pixels(offsets, (images.shape[2], images.shape[3])), fill=fill)
 
 
@@ -58,7 +66,7 @@ def sample_pixels(images: Tensor, source: Tensor, *, fill: float | Tensor) -> Te
     batch, channels, height, width = images.shape
     colour = fill.to(images.dtype) if isinstance(fill, Tensor) else images.new_full((1,), fill)
     fill_pixel = colour.expand(batch, channels).unsqueeze(2)
-    flat = torch.cat((images.reshape(batch, channels, -1), fill_pixel), dim=2)
+    flat = torch.cat((images.flatten(2), fill_pixel), dim=2)
     return flat.gather(2, source.unsqueeze(1).expand(-1, channels, -1)).view(batch, channels, height, width)
 
 
@@ -78,6 +86,8 @@ def _within(index: Tensor, length: int) -> Tensor:
 
 def visibility(offsets: Tensor, size: Size) -> Tensor:
     """Return the part of each image that its crop still shows, (B,) float32 in [0, 1]. Nothing else counts (D16)."""
+    if offsets.ndim != 2 or offsets.shape[1] != 2:
+        raise ValueError(f"offsets: shape {tuple(offsets.shape)}; expected (B, 2): rows, columns")
     height, width = size
     rows, columns = offsets.abs().unbind(dim=1)
     return (height - rows).clamp(min=0) * (width - columns).clamp(min=0) / (height * width)

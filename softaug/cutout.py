@@ -7,6 +7,7 @@ as it is: visibility counts the crop alone (D16).
 import torch
 from torch import Tensor
 
+from softaug.checks import check_images, check_number, check_per_image
 from softaug.crop import Size
 
 
@@ -17,6 +18,9 @@ def hole_centres(u: Tensor, size: Size) -> Tensor:
 
 def cutout(images: Tensor, centres: Tensor, *, side_px: int) -> Tensor:
     """Set a square of `side_px` around each image's centre (B, 2) to 0; images (B, C, H, W), same shape and dtype."""
+    check_images(images)
+    check_number("side_px", side_px, least=2)
+    check_per_image("centres", centres, (len(images), 2), images.device)
     rows, columns = (_covered(centres[:, axis], images.shape[2 + axis], side_px=side_px) for axis in (0, 1))
     hole = rows.unsqueeze(2) & columns.unsqueeze(1)
     return images.masked_fill(hole.unsqueeze(1), 0)

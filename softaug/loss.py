@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from softaug.checks import check_number, check_per_image
+
 Weighting = Literal["per_sample", "batch_mean"]
 WeightNorm = Literal["none", "mean1"]
 
@@ -40,6 +42,11 @@ def weighted_losses(
 
     `focal_gamma` above 0 needs one-hot targets. `mean_weight` is the weights' mean where these are a share of a batch.
     """
+    if logits.ndim != 2:
+        raise ValueError(f"logits: shape {tuple(logits.shape)}; expected (B, C)")
+    check_per_image("target", target, tuple(logits.shape), logits.device)
+    check_per_image("weight", weight, (len(logits),), logits.device)
+    check_number("focal_gamma", focal_gamma, least=0)
     mean = weight.mean() if mean_weight is None else mean_weight
     cross_entropy = -(target * logits.float().log_softmax(dim=1)).sum(dim=1)
     if focal_gamma > 0:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from softaug.checks import check_images, check_number, check_per_image
 from softaug.randomness import generator, stream_seed, uniforms
 
 
@@ -30,6 +31,7 @@ class MixingDraws(NamedTuple):
 
 def draw_mixing(seed: int, epoch: int, n: int, *, batch_size: int, alpha: float) -> MixingDraws:
     """Draw on the CPU for an epoch of n images; lam of step s is the same whatever the batch size."""
+    check_number("alpha", alpha, above=0)
     beta = np.random.Generator(np.random.PCG64(stream_seed(seed, "mixup", epoch))).beta(
         alpha, alpha, -(-n // batch_size)
     )
@@ -39,6 +41,10 @@ def draw_mixing(seed: int, epoch: int, n: int, *, batch_size: int, alpha: float)
 
 def mix(images: Tensor, target: Tensor, weight: Tensor, share: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mix images (B, C, H, W), targets (B, C) and weights (B,) by one share lam (), partners by the order of places."""
+    check_images(images)
+    check_per_image("target", target, (len(images), target.shape[-1]), images.device)
+    check_per_image("weight", weight, (len(images),), images.device)
+    check_per_image("places", places, (len(images),), images.device)
     partner = places.argsort()
     first, second = share * weight, (1 - share) * weight[partner]
     mixed = first.unsqueeze(1) * target + second.unsqueeze(1) * target[partner]

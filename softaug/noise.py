@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from softaug.checks import check_images, check_number, check_per_image
 from softaug.randomness import stream_seed
 
 Form = Literal["add", "blend"]
@@ -22,6 +23,7 @@ Form = Literal["add", "blend"]
 
 def amplitudes(u: Tensor, *, sigma: float) -> Tensor:
     """Turn uniforms (B,) float64 in [0, 1) into amplitudes a (B,) float32 in [-sigma, sigma]."""
+    check_number("sigma", sigma, above=0)
     normal: Tensor = torch.special.ndtri(u.clamp(min=2**-54))
     return sigma * normal.clamp(-1, 1).float()
 
@@ -35,6 +37,9 @@ def noise_pixels(images: Tensor, *, std: float, seed: int, epoch: int, step: int
 
 def add_noise(images: Tensor, amplitude: Tensor, noise: Tensor, *, form: Form) -> Tensor:
     """Add noise (B, C, H, W) to normalised images of the same shape, by each one's amplitude (B,)."""
+    check_images(images)
+    check_per_image("amplitude", amplitude, (len(images),), images.device)
+    check_per_image("noise", noise, tuple(images.shape), images.device)
     amplitude = amplitude.view(-1, 1, 1, 1)
     return images + amplitude * noise if form == "add" else images * (1 - amplitude) + amplitude * noise
 

@@ -90,7 +90,7 @@ class SimSiamTraining:
     def _pretrain(self, number: int, stop: Callable[[], bool]) -> dict[str, float] | None:
         optim, n = self.recipe.optim, len(self.splits.train.labels)
         steps_per_epoch = -(-n // optim.batch_size)
-        views = [self._draw_view(which, epoch=number) for which in (1, 2)]
+        views = [self._draw_view(which, epoch=number).to(self.device) for which in (1, 2)]
         losses, spreads, lr = [], [], 0.0
         self.pairs.train()
         for step, (images, part_of_epoch) in enumerate(self._batches("order", number, optim.batch_size)):
@@ -106,7 +106,6 @@ class SimSiamTraining:
 
     def _pair_step(self, pixels: Tensor, views: list[ViewDraws], lr: float) -> tuple[Tensor, Tensor]:
         """Update backbone and heads on a batch; return the loss and the spread of the projections, detached."""
-        views = [each.to(self.device) for each in views]
         first, second = (
             apply_view(pixels, each, self.normalisation).contiguous(memory_format=layout(self.recipe)) for each in views
         )
@@ -130,16 +129,16 @@ class SimSiamTraining:
         probe, n = self.simsiam.probe, len(self.splits.train.labels)
         seed = self.recipe.seed
         u = uniforms(n, ATTEMPTS, 4, generator=generator(seed, "probe box", number))
-        boxes = random_resized_boxes(u, self.size, scale=(PROBE_SCALE_MIN, 1.0), ratio=RATIO)
+        boxes = random_resized_boxes(u, self.size, scale=(PROBE_SCALE_MIN, 1.0), ratio=RATIO).to(self.device)
         mirrored = uniforms(n, generator=generator(seed, "probe flip", number)) < self.recipe.flip
+        mirrored = mirrored.to(self.device)
         lr = probe_learning_rate(number - 1, probe.epochs, lr=probe.lr)
         losses = []
         self.model.eval()
         for images, index in self._batches("probe order", number, probe.batch_size):
             if stop():
                 return None
-            cut = resized_crop(images.pixels, boxes[index].to(self.device), self.size, fill=0)
-            pixels = flip(cut, mirrored[index].to(self.device))
+            pixels = flip(resized_crop(images.pixels, boxes[index], self.size, fill=0), mirrored[index])
             losses.append(self._probe_step(normalise(pixels, self.normalisation), images.labels, lr))
         return self._summary(number, ("train/cross_entropy",), [losses], n, probe.batch_size) | {"train/lr": lr}
 
@@ -153,12 +152,11 @@ class SimSiamTraining:
         return loss.detach()
 
     def _batches(self, stream: str, number: int, size: int) -> Iterator[tuple[Images, Tensor]]:
-        """Yield an epoch's batches in its own order: images on the device, and their positions on the CPU."""
+        """Yield an epoch's batches in its own order: images and their positions, on the device."""
         train = self.splits.train
         order = torch.randperm(len(train.labels), generator=generator(self.recipe.seed, stream, number))
-        on_device = order.to(self.device)
-        for index, there in zip(torch.split(order, size), torch.split(on_device, size), strict=True):
-            yield train.take(there), index
+        for index in torch.split(order.to(self.device), size):
+            yield train.take(index), index
 
     def _summary(
         self, number: int, names: tuple[str, ...], values: list[list[Tensor]], n: int, size: int

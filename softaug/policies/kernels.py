@@ -64,7 +64,7 @@ def posterize(images: Tensor, settings: Tensor, tables: Tables) -> Tensor:
 def solarize(images: Tensor, settings: Tensor, tables: Tables) -> Tensor:
     """Invert what is at or above the threshold."""
     inverted = images.short() >= _per_image(tables.threshold[settings])
-    return images ^ (inverted * torch.tensor(255, dtype=torch.uint8, device=images.device))
+    return images ^ inverted.to(torch.uint8).mul_(255)
 
 
 def autocontrast(images: Tensor, _settings: Tensor, tables: Tables) -> Tensor:
