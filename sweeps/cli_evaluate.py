@@ -44,7 +44,7 @@ def evaluate(
     offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure finished trials again, covered in part, and their calibration; nothing is trained."""
+    """Measure occlusion and calibration of finished trials, from their stored weights; nothing is trained."""
     from sweeps.evaluate import Job, areas, cell_views
     from sweeps.evaluate import evaluate as run
     from sweeps.evaluate_text import evaluation_json, print_evaluation, print_what_lacks, progress_on

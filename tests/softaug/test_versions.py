@@ -1,5 +1,8 @@
 from typing import get_args
 
+import pytest
+
+from softaug import versions
 from softaug.models.registry import MODELS
 from softaug.recipe import DEFAULT_WIDTH, MODEL_ALIASES, ONE_WIDTH, Data, Model, Recipe
 from softaug.versions import MODEL_FAMILY, VERSIONS, versions_in_use
@@ -29,3 +32,10 @@ def test_every_name_a_recipe_allows_is_known() -> None:
     assert set(MODEL_ALIASES.values()) | ONE_WIDTH <= models
     assert not set(MODEL_ALIASES) & models
     assert {f"data.{name}" for name in get_args(Data.model_fields["name"].annotation)} <= set(VERSIONS)
+
+
+def test_the_version_of_evaluations_is_part_of_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = {"data": {"name": "digits"}, "model": {"name": "resnet20"}, "seed": 0}
+    before = Recipe.model_validate(base).key
+    monkeypatch.setattr(versions, "EVALUATION", versions.EVALUATION + 1)
+    assert Recipe.model_validate(base).key == before
