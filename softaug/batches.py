@@ -17,7 +17,7 @@ from softaug.recipe import Recipe
 from softaug.softening import soft_target, soften
 
 # Small images are augmented several batches at a time, since the cost then is that of the calls, not of the values.
-BLOCK_VALUES = 2**17
+BLOCK_VALUES = 2**21
 
 
 class Batch(NamedTuple):

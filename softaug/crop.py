@@ -73,11 +73,12 @@ def sample_pixels(images: Tensor, source: Tensor, *, fill: float | Tensor) -> Te
 def _source_pixels(offsets: Tensor, size: Size) -> Tensor:
     """Return which pixel each pixel of the crop shows, (B, H W) int64; H W, one past the last, outside the image."""
     height, width = size
+    outside = height * width
     rows = offsets[:, 0, None] + torch.arange(height, device=offsets.device)
     columns = offsets[:, 1, None] + torch.arange(width, device=offsets.device)
-    inside = _within(rows, height).unsqueeze(2) & _within(columns, width).unsqueeze(1)
-    pixels = rows.unsqueeze(2) * width + columns.unsqueeze(1)
-    return torch.where(inside, pixels, height * width).flatten(1)
+    first = torch.where(_within(rows, height), rows * width, outside).unsqueeze(2)
+    second = torch.where(_within(columns, width), columns, outside).unsqueeze(1)
+    return (first + second).clamp_(max=outside).flatten(1)
 
 
 def _within(index: Tensor, length: int) -> Tensor:

@@ -63,8 +63,8 @@ def posterize(images: Tensor, settings: Tensor, tables: Tables) -> Tensor:
 
 def solarize(images: Tensor, settings: Tensor, tables: Tables) -> Tensor:
     """Invert what is at or above the threshold."""
-    inverted = images.short() >= _per_image(tables.threshold[settings])
-    return images ^ inverted.to(torch.uint8).mul_(255)
+    inverted = images >= _per_image(tables.threshold[settings])
+    return images ^ inverted.view(torch.uint8).mul(255)
 
 
 def autocontrast(images: Tensor, _settings: Tensor, tables: Tables) -> Tensor:
@@ -150,12 +150,12 @@ def _blend(images: Tensor, other: Tensor, settings: Tensor, tables: Tables) -> T
 def _smooth(images: Tensor) -> Tensor:
     """Smooth all but the border, in float32, on the batch as one line of pixels: what that gets wrong is the border."""
     height, width = images.shape[2:]
-    line = images.reshape(-1).float()
+    line = images.reshape(-1).short()
     rows = line[:-2] + line[1:-1] + line[2:]
     box = rows[: -2 * width] + rows[width:-width] + rows[2 * width :]
     inside = slice(width + 1, -width - 1)
-    smooth = line.clone()
-    smooth[inside] = box.add_(line[inside], alpha=4).mul_(1 / 13).add_(0.5).floor_()
+    smooth = line.float()
+    smooth[inside] = box.add_(line[inside], alpha=4).float().mul_(1 / 13).add_(0.5).floor_()
     smooth = smooth.view(images.shape)
     smooth[..., :: width - 1] = images[..., :: width - 1].float()
     smooth[:, :, :: height - 1] = images[:, :, :: height - 1].float()
@@ -167,7 +167,7 @@ def _grey(images: Tensor, flavour: Flavour) -> Tensor:
     red, green, blue = images.float().unbind(1)
     if flavour == "tensor":
         return (0.2989 * red + 0.587 * green + 0.114 * blue).floor_().unsqueeze(1)
-    total = 19595 * red + 38470 * green + 7471 * blue + 32768  # below 2^24, so exact in float32
+    total = (19595 * red).add_(green, alpha=38470).add_(blue, alpha=7471).add_(32768)  # below 2^24: exact in float32
     return total.mul_(2**-16).floor_().unsqueeze(1)
 
 
@@ -181,5 +181,5 @@ def _per_image(values: Tensor) -> Tensor:
 
 
 def _to_pixels(values: Tensor) -> Tensor:
-    """Truncate to uint8, in place before that."""
-    return values.clamp_(0, 255).to(torch.uint8)
+    """Truncate to uint8, in place before that; by way of int16, which a CPU does three times as fast."""
+    return values.clamp_(0, 255).short().to(torch.uint8)

@@ -71,7 +71,7 @@ def tabulate(settings: Sequence[Setting], size: Size, flavour: Flavour) -> Table
         kernel=torch.tensor([KERNEL_NAMES.index(kernel_name(each.op)) for each in settings]),
         factor=torch.tensor(factors, dtype=torch.float64).float(),
         rest=torch.tensor([1.0 - factor for factor in factors], dtype=torch.float64).float(),
-        threshold=torch.tensor([_threshold(each, flavour) for each in settings], dtype=torch.int16),
+        threshold=torch.tensor([_threshold(each, flavour) for each in settings], dtype=torch.uint8),
         mask=torch.tensor([_mask(each) for each in settings], dtype=torch.uint8),
         warp=torch.tensor([row.get((each.op, each.magnitude), 0) for each in settings]),
         warps=torch.stack(images) if images else torch.zeros(1, size[0] * size[1], dtype=torch.int32),
@@ -87,7 +87,7 @@ def kernel_name(op: OpName) -> str:
 def _threshold(setting: Setting, flavour: Flavour) -> int:
     """Return the smallest pixel value that is inverted; a float32 threshold for the tensor flavour."""
     if setting.op != "Solarize":
-        return 256
+        return 255
     exact = setting.magnitude if flavour == "pil" else torch.tensor(setting.magnitude, dtype=torch.float32).item()
     return ceil(exact)
 
