@@ -44,11 +44,15 @@ def weighted_losses(
         wrong = -torch.expm1(-cross_entropy)  # 1 - p_y
         cross_entropy = wrong.clamp(min=1e-12) ** focal_gamma * cross_entropy
     kl = cross_entropy - entropy(target)
+    weight = effective_weights(weight, weighting=weighting, weight_norm=weight_norm)
+    return Losses((weight * kl).mean(), (weight * cross_entropy).mean())
+
+
+def effective_weights(weight: Tensor, *, weighting: Weighting, weight_norm: WeightNorm) -> Tensor:
+    """Return the factors of a batch's per-sample losses, (B,), or () where all have the same, from its weights (B,)."""
     if weight_norm == "mean1":
         weight = weight / weight.mean()
-    if weighting == "batch_mean":
-        weight = weight.mean()
-    return Losses((weight * kl).mean(), (weight * cross_entropy).mean())
+    return weight.mean() if weighting == "batch_mean" else weight
 
 
 def entropy(distributions: Tensor) -> Tensor:
