@@ -12,7 +12,7 @@ Numbers without training have closed forms (method §1.2), which the tests compa
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import sqrt
 
 import numpy as np
@@ -86,6 +86,11 @@ class Inspection:
     curve: Curve
     samples: tuple[Sample, ...]
 
+    def numbers(self) -> dict[str, float | None]:
+        """Return what is one number, by name with its unit, as CSV and JSON have it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is None or isinstance(value, int | float)}
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -154,8 +159,9 @@ def left_out(recipe: Recipe) -> tuple[str, ...]:
         notes.append("Online label smoothing learns its targets in training: the labels it starts from are shown")
     if recipe.loss.focal_gamma > 0:
         notes.append("Focal loss weighs by what the network says: not in the weights shown")
-    if recipe.final_phase is not None:
-        notes.append(f"The final phase, from {100 * recipe.final_phase.start:g} % of training on, is not shown")
+    phase, epochs = recipe.final_phase, recipe.optim.epochs
+    if phase is not None and in_final_phase(epochs - 1, epochs, phase.start):
+        notes.append(f"The final phase, from {100 * phase.start:.3g} % of training on, is not shown")
     return tuple(notes)
 
 
@@ -201,7 +207,7 @@ def _in_the_loss(recipe: Recipe, weights: Tensor) -> Tensor:
 
 def _curve(recipe: Recipe, mean_weight: float) -> Curve:
     """Return p(v) and w(v); `mean_weight`: of the raw weights, by which a batch's are rescaled or replaced."""
-    visibility = torch.linspace(0, 1, CURVE_POINTS)
+    visibility = torch.linspace(0, 1, CURVE_POINTS, dtype=torch.float64)
     nothing_shown = visibility.view(-1, 1, 1, 1)
     augmented = Augmented(nothing_shown, visibility, torch.ones_like(visibility))
     batch = label(recipe, augmented, torch.zeros(CURVE_POINTS, dtype=torch.int64))
@@ -224,9 +230,10 @@ def _samples(recipe: Recipe, train: Images, seen: Seen, confidence: Tensor, weig
 
 def _histogram(values: Tensor) -> Histogram:
     """Count values in 0..1 in equal bins, closed on the left and the last one on both sides."""
-    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
-    index = torch.bucketize(values.double().flatten().cpu(), edges[1:-1], right=True)
-    return Histogram(tuple(edges.tolist()), tuple(torch.bincount(index, minlength=BINS).tolist()))
+    edges = tuple(number / BINS for number in range(BINS + 1))
+    inner = torch.tensor(edges[1:-1], dtype=torch.float64)
+    index = torch.bucketize(values.double().flatten().cpu(), inner, right=True)
+    return Histogram(edges, tuple(torch.bincount(index, minlength=BINS).tolist()))
 
 
 def _mean(values: Tensor) -> float:

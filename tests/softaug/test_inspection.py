@@ -256,7 +256,9 @@ def test_the_curve_runs_from_chance_to_the_ceiling(make_recipe: Any, digits: Arr
         ({}, []),
         ({"mixup": {}}, ["Mixup"]),
         ({"online_label_smoothing": True}, ["Online label smoothing"]),
-        ({"loss": {"focal_gamma": 2.0}, "crop": GAUSSIAN, "final_phase": {"start": 0.96}}, ["Focal loss", "from 96 %"]),
+        ({"loss": {"focal_gamma": 2.0}}, ["Focal loss"]),
+        ({"optim": {"epochs": 50}, "crop": GAUSSIAN, "final_phase": {"start": 0.96}}, ["from 96 %"]),
+        ({"optim": {"epochs": 20}, "crop": GAUSSIAN, "final_phase": {"start": 0.96}}, []),  # it never begins
     ],
 )
 def test_what_is_not_shown_is_said(parts: dict[str, Any], said: list[str], make_recipe: Any) -> None:
