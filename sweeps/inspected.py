@@ -54,14 +54,14 @@ def look(cells: Subject, data: Path | None) -> "Iterator[Inspection]":
 
     Raises MissingData, before anything is read, and DamagedData.
     """
-    from softaug.arrays import load as load_arrays
-    from softaug.data import split
-    from softaug.inspection import augment, augmentation_key, inspect
-
     recipes = [cells.recipe(cell) for cell in cells.cells]
     names = dict.fromkeys(recipe.data.name for recipe in recipes)
     for name in names:
         datasets.locate(name, data)
+    from softaug.arrays import load as load_arrays
+    from softaug.data import split
+    from softaug.inspection import augment, augmentation_key, inspect
+
     arrays = {name: load_arrays(name, data) for name in names}
     train: dict[Data, Images] = {}
     seen: dict[str, Seen] = {}

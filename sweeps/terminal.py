@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.text import Text
 from sweeps.launched import damaged, told
 from trainables.store import Store
 
+T = TypeVar("T")
 WIDTH = 120  # of tables and paragraphs that go to a file or a pipe
 
 console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
@@ -32,6 +34,17 @@ def say_on_stderr(kind: str, text: str) -> None:
     """Print the lines of an error or a warning (`kind`) to stderr."""
     for line in text.splitlines():
         errors.print(Text(f"{kind}: {line}"), soft_wrap=True)
+
+
+def looking(found: Iterable[T], what: str, of: int) -> Iterator[T]:
+    """Yield what is found one by one, meanwhile telling on a terminal how far it is: "3 of 86 cells"."""
+    if not errors.is_terminal:
+        yield from found
+        return
+    with errors.status(f"0 of {of} {what}") as status:
+        for number, each in enumerate(found, 1):
+            status.update(f"{number} of {of} {what}")
+            yield each
 
 
 def warn_of_damaged_sweeps(store: Store) -> None:
