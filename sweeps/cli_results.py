@@ -24,7 +24,7 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused, unreachable_tracking, unwritable
 from sweeps.resolved import ResolvedSweep
-from sweeps.terminal import looking, print_json, say, say_on_stderr, warn_of_damaged_sweeps
+from sweeps.terminal import print_json, progress, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.store import open_store
 
 commands = typer.Typer()
@@ -46,15 +46,20 @@ def inspect(
     folder = out.expanduser().absolute() / subject.name
     if problems := unwritable(folder, "folder", "--out"):
         raise Refused(problems)
-    found = list(looking(inspected.look(subject, data), "cells", len(subject.cells)))
-    matched = controls.controls(subject, [each.mean_confidence for each in found])
-    from analysis.inspection_data import Inspected
-    from analysis.inspection_figure import write_inspection
+    with progress() as at:
+        found = []
+        for number, each in enumerate(inspected.look(subject, data), 1):
+            found.append(each)
+            at(f"{number} of {len(subject.cells)} cells looked at")
+        at("drawing")
+        matched = controls.controls(subject, [each.mean_confidence for each in found])
+        from analysis.inspection_data import Inspected
+        from analysis.inspection_figure import write_inspection
 
-    cells = [Inspected(cell, each) for cell, each in zip(subject.cells, found, strict=True)]
-    axes = subject.sweep.axes if subject.sweep is not None else {}
-    files = write_inspection(cells, axes, caption=inspected_text.caption(subject, found), out=folder)
-    files.append(controls.write(matched, subject, folder))
+        cells = [Inspected(cell, each) for cell, each in zip(subject.cells, found, strict=True)]
+        axes = subject.sweep.axes if subject.sweep is not None else {}
+        files = write_inspection(cells, axes, caption=inspected_text.caption(subject, found), out=folder)
+        files.append(controls.write(matched, subject, folder))
     if as_json:
         print_json(inspected_text.inspection_json(subject, found, matched, files))
         return

@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -12,7 +13,6 @@ from rich.text import Text
 from sweeps.launched import damaged, told
 from trainables.store import Store
 
-T = TypeVar("T")
 WIDTH = 120  # of tables and paragraphs that go to a file or a pipe
 
 console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
@@ -36,15 +36,14 @@ def say_on_stderr(kind: str, text: str) -> None:
         errors.print(Text(f"{kind}: {line}"), soft_wrap=True)
 
 
-def looking(found: Iterable[T], what: str, of: int) -> Iterator[T]:
-    """Yield what is found one by one, meanwhile telling on a terminal how far it is: "3 of 86 cells"."""
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what a command is at, on stderr and gone when it is done; yields what is to be told that."""
     if not errors.is_terminal:
-        yield from found
+        yield lambda _: None
         return
-    with errors.status(f"0 of {of} {what}") as status:
-        for number, each in enumerate(found, 1):
-            status.update(f"{number} of {of} {what}")
-            yield each
+    with errors.status("") as status:
+        yield lambda text: status.update(Text(text))
 
 
 def warn_of_damaged_sweeps(store: Store) -> None:
