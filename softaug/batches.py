@@ -39,7 +39,7 @@ def batches(
     """
     recipe, device = augmentation.recipe, train.pixels.device
     n, size = len(train.labels), recipe.optim.batch_size // ranks.size
-    order = ranks.rows(torch.randperm(n, generator=generator(recipe.seed, "order", epoch)), recipe.optim.batch_size)
+    order = ranks.rows(epoch_order(recipe, n, epoch=epoch), recipe.optim.batch_size)
     draws = draw(recipe, n, epoch=epoch, final_phase=final_phase).take(order).to(device)
     mixing = _mixing(recipe, n, epoch, final_phase, device)
     order = order.to(device)
@@ -54,6 +54,11 @@ def batches(
         parts = zip(*(torch.split(values, size) for values in softened), strict=True)
         for step, values in enumerate(parts, first_step):
             yield Batch(*values) if mixing is None else _mixed(Batch(*values), mixing, step, size)
+
+
+def epoch_order(recipe: Recipe, n: int, *, epoch: int) -> Tensor:
+    """Return the order of n images in an epoch, (n,) int64: a permutation, the same in every run of a seed."""
+    return torch.randperm(n, generator=generator(recipe.seed, "order", epoch))
 
 
 def label(recipe: Recipe, augmented: Augmented, labels: Tensor) -> Batch:

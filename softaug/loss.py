@@ -47,17 +47,26 @@ def weighted_losses(
     check_per_image("target", target, tuple(logits.shape), logits.device)
     check_per_image("weight", weight, (len(logits),), logits.device)
     check_number("focal_gamma", focal_gamma, least=0)
-    mean = weight.mean() if mean_weight is None else mean_weight
     cross_entropy = -(target * logits.float().log_softmax(dim=1)).sum(dim=1)
     if focal_gamma > 0:
         wrong = -torch.expm1(-cross_entropy)  # 1 - p_y
         cross_entropy = wrong.clamp(min=1e-12) ** focal_gamma * cross_entropy
     kl = cross_entropy - entropy(target)
+    weight = effective_weights(weight, weighting=weighting, weight_norm=weight_norm, mean=mean_weight)
+    return Losses((weight * kl).mean(), (weight * cross_entropy).mean())
+
+
+def effective_weights(
+    weight: Tensor, *, weighting: Weighting, weight_norm: WeightNorm, mean: Tensor | None = None
+) -> Tensor:
+    """Return the factors of a batch's per-sample losses, (B,), or () where all have the same, from its weights (B,).
+
+    `mean` is the weights' mean where these are a share of a batch.
+    """
+    mean = weight.mean() if mean is None else mean
     if weight_norm == "mean1":
         weight = weight / mean
-    if weighting == "batch_mean":
-        weight = mean
-    return Losses((weight * kl).mean(), (weight * cross_entropy).mean())
+    return mean if weighting == "batch_mean" else weight
 
 
 def entropy(distributions: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
-"""Commands that show results: report, figure, table, why; and sync, which the first three begin with."""
+"""Commands that show results: report, figure, table, why; sync, which the first three begin with; and inspect."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from sweeps.launched import chosen
 from sweeps.options import (
     OUT,
     STORE,
+    DataOption,
     FormatOption,
     JsonOption,
     OutOption,
@@ -20,12 +22,49 @@ from sweeps.options import (
     ui_url,
     without_password,
 )
-from sweeps.preflight import Refused, unreachable_tracking
+from sweeps.preflight import Refused, unreachable_tracking, unwritable
 from sweeps.resolved import ResolvedSweep
-from sweeps.terminal import print_json, say, say_on_stderr, warn_of_damaged_sweeps
+from sweeps.terminal import print_json, progress, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.store import Store, open_store
 
 commands = typer.Typer()
+
+
+@commands.command()
+def inspect(
+    what: Annotated[str, typer.Argument(metavar="SWEEP|RECIPE", help="A sweep's name or file, or a recipe's file.")],
+    scale: ScaleOption = None,
+    arm: Annotated[list[str] | None, typer.Option("--arm", metavar="NAME", help="Only this arm, or this cell.")] = None,
+    data: DataOption = None,
+    out: OutOption = Path("inspect"),
+    as_json: JsonOption = False,
+) -> None:
+    """Show images and labels as training will see them; print matched controls."""
+    from sweeps import controls, inspected, inspected_text
+
+    subject = inspected.subject(what, scale=scale, arms=arm or [], warn=lambda text: say_on_stderr("warning", text))
+    folder = out.expanduser().absolute() / subject.name
+    if problems := unwritable(folder, "folder", "--out"):
+        raise Refused(problems)
+    with progress() as at:
+        found = []
+        for number, each in enumerate(inspected.look(subject, data), 1):
+            found.append(each)
+            at(f"{number} of {len(subject.cells)} cells looked at")
+        at("drawing")
+        matched = controls.controls(subject, [each.mean_confidence for each in found])
+        from analysis.inspection_data import Inspected
+        from analysis.inspection_figure import write_inspection
+
+        cells = [Inspected(cell, each) for cell, each in zip(subject.cells, found, strict=True)]
+        axes = subject.sweep.axes if subject.sweep is not None else {}
+        files = write_inspection(cells, axes, caption=inspected_text.caption(subject, found), out=folder)
+        files.append(controls.write(matched, subject, folder))
+    if as_json:
+        print_json(inspected_text.inspection_json(subject, found, matched, files))
+        return
+    inspected_text.print_inspection(subject, found, matched, folder)
+    say(f"wrote {len(files)} files into {folder}: pictures, their numbers as CSV, controls.yaml")
 
 
 @commands.command()

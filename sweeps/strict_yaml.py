@@ -8,6 +8,7 @@ such a scalar keeps its own text in `Node.written`, so that a later complaint ca
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -75,6 +76,15 @@ def joined(field: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{field}[{key}]"
     return f"{field}.{key}" if field else key
+
+
+def as_node(value: Any, file: str, field: str = "") -> Node:
+    """Return plain mappings, lists and scalars that were not written as YAML as a tree; its nodes know no line."""
+    if isinstance(value, dict):
+        value = {key: as_node(each, file, joined(field, key)) for key, each in value.items()}
+    elif isinstance(value, list):
+        value = [as_node(each, file, joined(field, index)) for index, each in enumerate(value)]
+    return Node(value, file, None, field)
 
 
 def parse(text: str, file: str) -> Node:

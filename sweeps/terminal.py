@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -32,6 +34,16 @@ def say_on_stderr(kind: str, text: str) -> None:
     """Print the lines of an error or a warning (`kind`) to stderr."""
     for line in text.splitlines():
         errors.print(Text(f"{kind}: {line}"), soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what a command is at, on stderr and gone when it is done; yields what is to be told that."""
+    if not errors.is_terminal:
+        yield lambda _: None
+        return
+    with errors.status("") as status:
+        yield lambda text: status.update(Text(text))
 
 
 def warn_of_damaged_sweeps(store: Store) -> None:

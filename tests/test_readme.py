@@ -28,7 +28,7 @@ IN_SMALL = {
     "launch mine.yaml": "launch mine.yaml --seeds 0",
     "--store /shared/runs": "--store shared",
 }
-SMOKE = re.compile(r"^softaug (plan|launch|status|evaluate|report|figure|table) quickstart")
+SMOKE = re.compile(r"^softaug (plan|launch|status|inspect|evaluate|report|figure|table) quickstart")
 
 
 def in_small(command: str, *, head: str, mlflow: str) -> str:

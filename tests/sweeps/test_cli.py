@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sweeps import cli_results, launched, tracker
+from analysis import inspection_figure
+from sweeps import cli_results, inspected_text, launched, tracker
 from sweeps.preflight import Refused
 from tests import servers
 from tests.conftest import Softaug
 from tests.sweeps import ledgers
 from trainables.store import open_store
 
+TABLES = ("cells.csv", "curves.csv", "histograms.csv", "samples.csv")
 SMOKE = ("launch", "quickstart", "--scale", "smoke")
 CIFAR = """
 name: needs-data
@@ -179,8 +181,69 @@ def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug
 
 def test_help_lists_every_command_once_launches_first(softaug: Softaug) -> None:
     lines = softaug("--help").stdout.partition("Commands:\n")[2].splitlines()
-    commands = "sweeps plan launch status stop evaluate report figure table sync why doctor fetch ui schema"
+    commands = "sweeps plan launch status stop evaluate inspect report figure table sync why doctor fetch ui schema"
     assert [line.split()[0] for line in lines] == commands.split()
+
+
+def test_inspect_refuses_mistakes_before_anything_is_written(softaug: Softaug, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: {name: digits}\nmodel: {name: resnet8}\nflip: 2\n")
+    (tmp_path / "file").write_text("")
+    needs_data = tmp_path / "needs-data.yaml"
+    needs_data.write_text(CIFAR)
+    for arguments, said in (
+        ([recipe], f"{recipe}:3: flip: got 2, must be a number at least 0 and at most 1"),
+        (["quickstart", "--out", tmp_path / "file"], "is a file, not a folder; choose another with --out"),
+        ([needs_data, "--data", tmp_path / "nowhere"], "softaug fetch cifar100"),
+    ):
+        ran = softaug("inspect", *arguments, cwd=tmp_path)
+        assert ran.returncode == 2
+        assert ran.stdout == ""
+        assert said in ran.stderr
+    assert not (tmp_path / "inspect").exists()
+
+
+def test_inspect_in_json_is_what_was_found_and_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(inspection_figure, "save", lambda _, stem: [stem.with_name(f"{stem.name}.png")])
+    arms = ["standard crop", "soft target"]
+    cli_results.inspect("quickstart", scale="smoke", arm=arms, out=tmp_path, as_json=True)
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    found = json.loads(shown.out)
+    assert (found["name"], found["scale"], found["seed"]) == ("quickstart@smoke", "smoke", 0)
+    hard, soft = found["cells"]
+    assert (hard["arm"], hard["mean_confidence"], hard["se_confidence"]) == ("standard crop", 1, 0)
+    assert (soft["axes"], soft["images"], soft["epochs"]) == ({"sigma": 0.3}, 100, 2)
+    assert 0.8 < soft["mean_confidence"] < 0.9
+    assert sum(soft["histograms"]["visibility"]["counts"]) == 200
+    assert [control["kind"] for control in found["controls"]] == ["label smoothing", "weights"]
+    assert found["controls"][0]["arm"]["set"]["label_smoothing"] == round(1 - soft["mean_confidence"], 4)
+    folder = tmp_path / "quickstart@smoke"
+    assert found["files"] == [str(folder / name) for name in (*TABLES, "inspection.png", "controls.yaml")]
+    assert all((folder / name).exists() for name in (*TABLES, "controls.yaml"))
+
+
+@pytest.mark.parametrize(("most", "printed"), [(8, True), (1, False)])
+def test_inspect_prints_a_row_per_cell_and_controls_unless_they_are_many(
+    most: int,
+    printed: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(inspection_figure, "save", lambda *_: [])
+    monkeypatch.setattr(inspected_text, "CONTROLS_PRINTED", most)
+    cli_results.inspect("quickstart", scale="smoke", arm=["soft weight", "soft target"], out=tmp_path)
+    shown = capsys.readouterr().out
+    rows = [line for line in shown.splitlines() if line.startswith("soft ")]
+    assert [row.split()[:3] for row in rows] == [["soft", "target", "0.3"], ["soft", "weight", "0.3"]]
+    assert "n = 100 training images of digits × 2 epochs; seed 0, the first of 0, 1." in shown
+    controls = (tmp_path / "quickstart@smoke" / "controls.yaml").read_text()
+    assert controls.count("- name") == 2
+    assert (controls in shown) == printed
+    assert ('--arm "soft target, sigma 0.3"' in " ".join(shown.split())) != printed
 
 
 def test_sync_warns_of_what_it_could_not_bring_to_mlflow(
