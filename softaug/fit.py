@@ -17,7 +17,7 @@ from torch.optim.sgd import sgd
 
 from softaug.augment import Augmentation, Normalisation, draw, normalise, to_pixels
 from softaug.batches import Batch, batches, label
-from softaug.data import Images, Splits
+from softaug.data import AnyImages, Splits
 from softaug.datasets import dataset
 from softaug.loss import Losses, weighted_losses
 from softaug.metrics import evaluate_logits, reliability
@@ -132,7 +132,7 @@ def _train(run: _Run, number: int, stop: Callable[[], bool]) -> dict[str, float]
     optim, train = run.recipe.optim, run.splits.train
     steps_per_epoch = -(-len(train.labels) // optim.batch_size)
     step = (number - 1) * steps_per_epoch
-    steps = optim.epochs * steps_per_epoch
+    steps, warmup_steps = optim.epochs * steps_per_epoch, optim.warmup_epochs * steps_per_epoch
     phase = run.recipe.final_phase
     final_phase = phase is not None and in_final_phase(number - 1, optim.epochs, phase.start)
     losses, confidences = [], []
@@ -141,7 +141,7 @@ def _train(run: _Run, number: int, stop: Callable[[], bool]) -> dict[str, float]
     for batch in batches(run.augmentation, train, epoch=number, final_phase=final_phase):
         if stop():
             return None
-        lr = learning_rate(step, steps, lr=optim.lr, first_step=optim.first_lr_step)
+        lr = learning_rate(step, steps, lr=optim.lr, first_step=optim.first_lr_step, warmup_steps=warmup_steps)
         losses.append(_step(run, batch, lr))
         confidences.append(batch.confidence)
         step += 1
@@ -212,20 +212,20 @@ def _summarise(losses: list[Losses], confidences: list[Tensor], lr: float, numbe
     return dict(zip(("train/kl", "train/cross_entropy", "train/confidence"), means, strict=True)) | {"train/lr": lr}
 
 
-def _evaluate(run: _Run, images: Images, prefix: str) -> tuple[dict[str, float], Tensor]:
+def _evaluate(run: _Run, images: AnyImages, prefix: str) -> tuple[dict[str, float], Tensor]:
     """Return metrics named prefix/... and the logits (N, classes) on the CPU."""
-    logits = predict(run.model, images.pixels, run.augmentation.normalisation)
+    logits = predict(run.model, images, run.augmentation.normalisation)
     if not logits.isfinite().all():
         raise Diverged(f"logits on the {prefix} images are not finite; lower optim.lr")
     metrics = evaluate_logits(logits, images.labels.cpu())
     return {f"{prefix}/{name}": value for name, value in metrics.items()}, logits
 
 
-def predict(model: nn.Module, pixels: Tensor, normalisation: Normalisation) -> Tensor:
-    """Return the logits (N, classes) of pixels (N, C, H, W) uint8 on the CPU: float32, batch by batch."""
+def predict(model: nn.Module, images: AnyImages, normalisation: Normalisation) -> Tensor:
+    """Return the logits (N, classes) of images on the CPU: float32, batch by batch."""
     model.eval()
     with torch.no_grad():
-        parts = [model(normalise(part, normalisation)) for part in torch.split(pixels, EVALUATION_BATCH)]
+        parts = [model(normalise(part, normalisation)) for part in images.parts(EVALUATION_BATCH)]
         return torch.cat(parts).cpu()
 
 
@@ -241,8 +241,8 @@ def _samples(run: _Run) -> Samples:
     """Show the first training images as the first epoch augments them."""
     recipe, train = run.recipe, run.splits.train
     index = torch.arange(min(SAMPLE_IMAGES, len(train.labels)))
-    draws = draw(recipe, len(train.labels), epoch=1).take(index).to(run.device)
-    images = train.take(index.to(run.device))
+    draws = draw(recipe, len(train.labels), epoch=1, sizes=train.sizes).take(index)
+    images, draws = next(train.stream(index, SAMPLE_IMAGES, draws.cuts)), draws.to(run.device)
     noise = None
     if recipe.noise is not None:
         noise = noise_pixels(images.pixels, std=recipe.noise.pixel_std, seed=recipe.seed, epoch=1, step=0)
