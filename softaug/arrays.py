@@ -1,4 +1,7 @@
-"""A data set as numpy arrays, read once and shared by all trials of a node. No torch here: a launch needs none."""
+"""A data set as numpy arrays, read once and shared by all trials of a node. No torch here: a launch needs none.
+
+Of a data set in image files they are the index; the images are decoded when they are used.
+"""
 
 import hashlib
 from dataclasses import dataclass, fields
@@ -7,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from softaug.datasets import DamagedData, Dataset, dataset, find_file, locate
+from softaug.image_folder import Folders, load_folders
 from softaug.readers import Labels, Pixels, read_cifar, read_idx
 
 
@@ -20,11 +24,18 @@ class Arrays:
     test_labels: Labels
 
 
-def load(name: str, data: Path | None) -> Arrays:
+def load(name: str, data: Path | None) -> Arrays | Folders:
     """Read a data set from the folder `data`, None for ./data; the digits come with scikit-learn.
 
     Raises MissingData, naming the folders looked in, and DamagedData, naming the file or the set.
     """
+    if dataset(name).image_folders:
+        return load_folders(name, locate(name, data))
+    return _load_arrays(name, data)
+
+
+def _load_arrays(name: str, data: Path | None) -> Arrays:
+    """Read a data set that is not in image files, as `load` does."""
     if name == "digits":
         arrays = _digits(locate(name, data))
     elif name == "fashion-mnist":
@@ -35,13 +46,19 @@ def load(name: str, data: Path | None) -> Arrays:
     return arrays
 
 
-def fingerprint(arrays: Arrays) -> str:
-    """Return 16 hexadecimal digits that identify the images and labels."""
+def fingerprint(loaded: Arrays | Folders) -> str:
+    """Return 16 hexadecimal digits that identify the images and labels.
+
+    Of image files they cover names, labels, heights, widths and lengths in bytes, not the pixels, nor where they lie.
+    """
     digest = hashlib.sha256()
-    for field in fields(arrays):
-        array = getattr(arrays, field.name)
-        digest.update(f"{field.name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.data)
+    parts = [loaded] if isinstance(loaded, Arrays) else [loaded.train, loaded.test]
+    for part in parts:
+        for field in fields(part):
+            array = getattr(part, field.name)
+            if isinstance(array, np.ndarray):
+                digest.update(f"{field.name} {array.dtype} {array.shape}\n".encode())
+                digest.update(array.data)
     return digest.hexdigest()[:16]
 
 

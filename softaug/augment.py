@@ -2,9 +2,11 @@
 
     uniform crop    crop (black canvas) -> flip -> policy -> normalise -> noise -> cutout      D14, D15
     Gaussian crop   flip -> policy -> normalise -> noise -> cutout -> crop (canvas 0, or a constant colour per sample)
+    resized crops   crop and resize (canvas of the mean colour) -> flip -> policy -> normalise -> noise -> cutout   D43
 
 The released code puts the Gaussian crop last and draws its colour as 0.01 randn per channel; List. 1 fills zeros
 without saying in which space; here both are in normalised space (D14). TrivialAugment takes RandAugment's place (D38).
+Resized crops are those of images of many sizes; `softaug.data` applies them, since they give a batch its shape.
 """
 
 from dataclasses import dataclass
@@ -13,8 +15,10 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from softaug.boxes import visibility_of_boxes
 from softaug.crop import crop, gaussian_offsets, uniform_offsets, visibility
 from softaug.cutout import cutout, hole_centres
+from softaug.cuts import draw_cuts
 from softaug.datasets import Dataset, dataset
 from softaug.flip import flip
 from softaug.noise import add_noise, amplitudes, kept_signal
@@ -23,9 +27,9 @@ from softaug.policies.policy import Policy, RandAugment, TrivialAugmentWide
 from softaug.policies.settings import Tables
 from softaug.randomness import generator, uniforms
 from softaug.recipe import Recipe
+from softaug.recipe_parts import GaussianResizedCrop, RandomResizedCrop, UniformCrop
 from softaug.recipe_parts import RandAugment as RandAugmentPart
 from softaug.recipe_parts import TrivialAugment as TrivialAugmentPart
-from softaug.recipe_parts import UniformCrop
 
 COLOUR_STD = 0.01  # of the constant canvas colour, in normalised space
 
@@ -39,6 +43,7 @@ class Draws(NamedTuple):
     settings: Tensor | None = None  # (N, rounds) int64: the policy's
     amplitude: Tensor | None = None  # (N,) float32: of the noise
     holes: Tensor | None = None  # (N, 2) int64: centres of Cutout's, rows, columns
+    cuts: Tensor | None = None  # (N, 6) int64: canvas and box of a resized crop, see softaug.cuts
 
     def take(self, index: Tensor | slice) -> "Draws":
         """Return what happens to the images at these positions."""
@@ -90,7 +95,8 @@ class Augmentation:
     def apply(self, pixels: Tensor, draws: Draws, noise: Tensor | None = None) -> Augmented:
         """Apply to pixels (B, C, H, W) uint8 what was drawn for them, in the order that the kind of crop asks for.
 
-        `noise`: its pixels, from `softaug.noise.noise_pixels`, if the recipe has noise.
+        Pixels of a resized crop are cut already. `noise`: its pixels, from `softaug.noise.noise_pixels`, if the recipe
+        has noise.
         """
         hard = isinstance(self.recipe.crop, UniformCrop)
         if draws.offsets is not None and hard:
@@ -101,6 +107,8 @@ class Augmentation:
             pixels = apply_rounds(pixels, draws.settings, self.policy_tables)
         images = normalise(pixels, self.normalisation)
         images, signal = self._disturb(images, draws, noise)
+        if draws.cuts is not None:
+            return Augmented(images, visibility_of_boxes(draws.cuts[:, 2:], draws.cuts[:, :2]), signal)
         if draws.offsets is None:
             return Augmented(images, images.new_ones(len(images)), signal)
         if not hard:
@@ -121,8 +129,11 @@ class Augmentation:
         return images, signal
 
 
-def draw(recipe: Recipe, n: int, *, epoch: int, final_phase: bool = False) -> Draws:
-    """Draw on the CPU what happens in an epoch to n images, in their order; less in the final phase (D17, D18)."""
+def draw(recipe: Recipe, n: int, *, epoch: int, final_phase: bool = False, sizes: Tensor | None = None) -> Draws:
+    """Draw on the CPU what happens in an epoch to n images, in their order; less in the final phase (D17, D18).
+
+    `sizes`: heights and widths of the images (n, 2) int64, for resized crops.
+    """
     policy, size = policy_of(recipe), (dataset(recipe.data.name).side_px,) * 2
     soft, all_else = augmentations_on(recipe, final_phase)
 
@@ -138,6 +149,10 @@ def draw(recipe: Recipe, n: int, *, epoch: int, final_phase: bool = False) -> Dr
         draws = draws._replace(amplitude=amplitudes(uniforms(n, generator=stream("noise")), sigma=recipe.noise.sigma))
     if recipe.cutout is not None and all_else:
         draws = draws._replace(holes=hole_centres(uniforms(n, 2, generator=stream("cutout")), size))
+    if isinstance(recipe.crop, RandomResizedCrop | GaussianResizedCrop):
+        if sizes is None:
+            raise ValueError(f"crop {recipe.crop.kind}: it depends on the images' sizes, which are not given")
+        return draws._replace(cuts=draw_cuts(recipe.crop, sizes, side_px=size[0], generator=stream("crop")))
     if isinstance(recipe.crop, UniformCrop):
         u = uniforms(n, 2, generator=stream("crop"))
         return draws._replace(offsets=uniform_offsets(u, radius_px=recipe.crop.radius_px))

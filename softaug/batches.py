@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from softaug.augment import Augmentation, Augmented, augmentations_on, draw
-from softaug.data import Images
+from softaug.data import AnyImages
 from softaug.datasets import dataset
 from softaug.mixup import MixingDraws, draw_mixing, mix
 from softaug.noise import noise_pixels
@@ -30,23 +30,22 @@ class Batch(NamedTuple):
 
 
 def batches(
-    augmentation: Augmentation, train: Images, *, epoch: int, final_phase: bool = False, ranks: Ranks = ALONE
+    augmentation: Augmentation, train: AnyImages, *, epoch: int, final_phase: bool = False, ranks: Ranks = ALONE
 ) -> Iterator[Batch]:
     """Yield the batches of an epoch (counted from 1) in its own order, of several ranks this one's share of each.
 
     The last one may be smaller. All random numbers but the pixels of noise are drawn on the CPU and moved at once.
     Mixup finds partners within the share.
     """
-    recipe, device = augmentation.recipe, train.pixels.device
+    recipe, device, known = augmentation.recipe, train.device, dataset(augmentation.recipe.data.name)
     n, size = len(train.labels), recipe.optim.batch_size // ranks.size
     order = ranks.rows(epoch_order(recipe, n, epoch=epoch), recipe.optim.batch_size)
-    draws = draw(recipe, n, epoch=epoch, final_phase=final_phase).take(order).to(device)
+    draws = draw(recipe, n, epoch=epoch, final_phase=final_phase, sizes=train.sizes).take(order)
     mixing = _mixing(recipe, n, epoch, final_phase, device)
-    order = order.to(device)
-    block = size * max(1, BLOCK_VALUES // (size * train.pixels[0].numel()))
-    for start in range(0, len(order), block):
+    block = size * max(1, BLOCK_VALUES // (size * known.channels * known.side_px**2))
+    stream, draws = train.stream(order, block, draws.cuts), draws.to(device)
+    for start, images in zip(range(0, len(order), block), stream, strict=True):
         part = slice(start, start + block)
-        images = train.take(order[part])
         first_step = start // size
         noise = _noise(recipe, torch.split(images.pixels, size), epoch=epoch, first_step=first_step, rank=ranks.rank)
         augmented = augmentation.apply(images.pixels, draws.take(part), noise)

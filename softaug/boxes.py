@@ -102,6 +102,13 @@ def visibility_of_boxes(boxes: Tensor, sizes: Size | Tensor) -> Tensor:
     return _overlap_px(boxes, images).float() / real.prod(dim=1).float()
 
 
+def boxes_inside(boxes: Tensor, sizes: Tensor) -> Tensor:
+    """Return the part of each box (B, 4) int64 that lies inside its image of `sizes` (B, 2) int64, as a box (B, 4)."""
+    low = boxes[:, :2].clamp(min=0)
+    high = torch.minimum(boxes[:, :2] + boxes[:, 2:], sizes)
+    return torch.cat((low, (high - low).clamp(min=0)), dim=1)
+
+
 def _overlap_px(a: Tensor, b: Tensor) -> Tensor:
     low = torch.maximum(a[:, :2], b[:, :2])
     high = torch.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])

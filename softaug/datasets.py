@@ -1,9 +1,17 @@
 """The data sets: what is in them, how to normalise them, and where their files are looked for.
 
-CIFAR constants are those of the released code (method §1.7); digits and Fashion-MNIST use the mean and standard
-deviation of all their training pixels. This module imports neither torch nor numpy.
+CIFAR constants are those of the released code (method §1.7), ImageNet's the usual ones; digits and Fashion-MNIST use
+the mean and standard deviation of all their training pixels. This module imports neither torch nor numpy.
+
+ImageNet's public validation images are its test set, since the labels of its own test set were never published: the
+paper's errors are on them, so nothing may be selected on them; `validation_images` are held out of the training images
+as everywhere. Its 1,000 classes are the folders' names (wnids) in lexical order. ImageNet-V2, in its variant
+matched-frequency (D46), only has images to test on, in folders "0" to "999": numbers of the same classes, which as text
+would sort 0, 1, 10, 100.
 """
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +38,9 @@ class Dataset:
     `mean` and `std` are per channel, in units of the pixel range 0..1. `official_test` is 0 where the images are one
     pool without a test set; then `default_train` images are for training unless the recipe says otherwise.
     `largest_train` is the largest class-balanced subset. `files` are the names in `folder`, gzipped or not.
+    `image_folders` in their place: folders with a folder of image files per class, of any size, to train on and to test
+    on, or to test on alone; `side_px` is then that of what the network sees. `numbered`: the class folders' names are
+    the labels.
     """
 
     title: str
@@ -43,7 +54,9 @@ class Dataset:
     default_train: int
     largest_train: int
     folder: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    image_folders: tuple[str, ...] = ()
+    numbered: bool = False
 
     @property
     def classes(self) -> int:
@@ -61,6 +74,9 @@ _CIFAR100_CLASSES = """
     wardrobe whale willow_tree wolf woman worm
 """
 
+_IMAGENET_CLASSES = tuple(str(number) for number in range(1_000))  # by number: the folders bring the wnids
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
         title="scikit-learn digits",
@@ -74,7 +90,6 @@ DATASETS: dict[str, Dataset] = {
         default_train=1_200,
         largest_train=1_740,
         folder="",
-        files=(),
     ),
     "fashion-mnist": Dataset(
         title="Fashion-MNIST",
@@ -125,6 +140,35 @@ DATASETS: dict[str, Dataset] = {
         folder="cifar-100-python",
         files=("train", "test"),
     ),
+    "imagenet": Dataset(
+        title="ImageNet-1K",
+        class_names=_IMAGENET_CLASSES,
+        channels=3,
+        side_px=224,
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+        official_train=1_281_167,
+        official_test=50_000,
+        default_train=1_281_167,
+        largest_train=732_000,
+        folder="ILSVRC/Data/CLS-LOC",
+        image_folders=("train", "val"),
+    ),
+    "imagenet-v2": Dataset(
+        title="ImageNet-V2 matched-frequency",
+        class_names=_IMAGENET_CLASSES,
+        channels=3,
+        side_px=224,
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+        official_train=0,
+        official_test=10_000,
+        default_train=0,
+        largest_train=0,
+        folder="imagenetv2-matched-frequency-format-val",
+        image_folders=(".",),
+        numbered=True,
+    ),
 }  # fmt: skip
 
 # Where a package manager puts them: Debian's dataset-fashion-mnist.
@@ -141,12 +185,14 @@ def dataset(name: str) -> Dataset:
 def check_sizes(data: "Data", *, largest_train: int | None = None) -> None:
     """Raise ValueError if a recipe asks for more images than its data set has.
 
-    `largest_train`: size of the largest class-balanced subset, None for that of the complete data set.
+    `largest_train`: size of the largest class-balanced subset, None for that of the complete data set. All images of
+    ImageNet are more than that, and allowed.
     """
     known = dataset(data.name)
     train_images = data.train_images or known.default_train
     largest = known.largest_train if largest_train is None else largest_train
-    if train_images > largest:
+    all_images = data.train_images is None and known.default_train > known.largest_train
+    if train_images > largest and not all_images:
         raise ValueError(
             f"train_images: {train_images} is more than {data.name} has; at most {largest}, "
             f"balanced over the {known.classes} classes"
@@ -155,6 +201,11 @@ def check_sizes(data: "Data", *, largest_train: int | None = None) -> None:
         raise ValueError(
             f"validation_images: {data.validation_images} are held out of the {train_images} training images of "
             f"{data.name}, which leaves none to train on; at most {train_images - 1}"
+        )
+    if data.validation_images > largest:
+        raise ValueError(
+            f"validation_images: {data.validation_images} is more than {data.name} has; at most {largest}, "
+            f"balanced over the {known.classes} classes"
         )
 
 
@@ -187,8 +238,35 @@ def locate(name: str, data: Path | None) -> Path:
 
 
 def missing_files(name: str, folder: Path) -> list[str]:
-    """Return which of a data set's files are not in a folder."""
-    return [file for file in dataset(name).files if find_file(folder, file) is None]
+    """Return which of a data set's files, or folders of image files, are not in a folder."""
+    known = dataset(name)
+    if known.image_folders:
+        return _missing_class_folders(known, folder)
+    return [file for file in known.files if find_file(folder, file) is None]
+
+
+def class_folders(known: Dataset, folder: Path) -> list[str]:
+    """Return the names of a data set's class folders in the order of their labels: numbers, or all that are there."""
+    if known.numbered:
+        return list(known.class_names)
+    return sorted({name for part in known.image_folders for name in _folders_in(folder / part)})
+
+
+def _missing_class_folders(known: Dataset, folder: Path) -> list[str]:
+    there = {part: _folders_in(folder / part) for part in known.image_folders}
+    absent = ["class folders" if part == "." else part for part, names in there.items() if not names]
+    classes = class_folders(known, folder)
+    if len(classes) != known.classes:
+        absent = absent or [f"{known.classes} class folders (it has {len(classes)})"]
+    return absent or [str(Path(part, name)) for part, names in there.items() for name in classes if name not in names]
+
+
+def _folders_in(folder: Path) -> set[str]:
+    """Return the names of the folders in a folder, hidden ones left out; none if it is not there."""
+    if not folder.is_dir():
+        return set()
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
 
 def find_file(folder: Path, file: str) -> Path | None:
@@ -196,5 +274,11 @@ def find_file(folder: Path, file: str) -> Path | None:
     return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
 
 
+def first_few(names: Sequence[str], few: int = 6) -> str:
+    """Return names in a line, all of them or the first few and how many more there are."""
+    more = len(names) - few
+    return ", ".join(names[:few]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _explain(folder: Path, missing: list[str]) -> str:
-    return f"lacks {', '.join(missing)}" if folder.is_dir() else "no such folder"
+    return f"lacks {first_few(missing)}" if folder.is_dir() else "no such folder"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from softaug.augment import Normalisation, normalise
+from softaug.data import AnyImages
 from softaug.datasets import dataset
 from softaug.models.registry import build
 from softaug.occlusion import Occlusion, occlude
@@ -35,17 +36,17 @@ def autocast(recipe: Recipe, device: torch.device) -> "torch.autocast | nullcont
 
 
 def predict(
-    model: nn.Module, pixels: Tensor, normalisation: Normalisation, occlusion: Occlusion | None = None
+    model: nn.Module, images: AnyImages, normalisation: Normalisation, occlusion: Occlusion | None = None
 ) -> Tensor:
-    """Return the logits (N, classes) of pixels (N, C, H, W) uint8 on the CPU: float32, batch by batch.
+    """Return the logits (N, classes) of images on the CPU: float32, batch by batch.
 
-    `occlusion`: patches on the pixels' device that cover a part of every image.
+    `occlusion`: patches on the images' device that cover a part of every image.
     """
     model.eval()
-    parts = []
+    logits = []
     with torch.no_grad():
-        for start in range(0, len(pixels), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            images = normalise(pixels[part], normalisation)
-            parts.append(model(images if occlusion is None else occlude(images, occlusion.take(part))))
-        return torch.cat(parts).cpu()
+        for number, pixels in enumerate(images.parts(EVALUATION_BATCH)):
+            part = slice(number * EVALUATION_BATCH, (number + 1) * EVALUATION_BATCH)
+            seen = normalise(pixels, normalisation)
+            logits.append(model(seen if occlusion is None else occlude(seen, occlusion.take(part))))
+        return torch.cat(logits).cpu()

@@ -21,6 +21,7 @@ from softaug.recipe_parts import (
     Cutout,
     FinalPhase,
     GaussianCrop,
+    GaussianResizedCrop,
     Loss,
     Mixup,
     Noise,
@@ -29,6 +30,7 @@ from softaug.recipe_parts import (
     Part,
     Precision,
     RandAugment,
+    RandomResizedCrop,
     SimSiam,
     Softening,
     TrivialAugment,
@@ -53,7 +55,7 @@ ONE_WIDTH = frozenset({"efficientnet-b0", "torchvision-resnet50", "torchvision-r
 MODEL_ALIASES = {"pyramid272": "pyramidnet272"}  # the released code knows one spelling, its README the other (D25)
 
 # Fields added after keys were first written, with the value that means "as before". A field that still holds this
-# value is left out of the canonical form, so that older results keep their keys: {"optim.warmup_epochs": 0}.
+# value is left out of the canonical form, so that older results keep their keys.
 ADDED_LATER: Mapping[str, Any] = {
     "policy": None,
     "noise": None,
@@ -65,30 +67,38 @@ ADDED_LATER: Mapping[str, Any] = {
     "softening.noise_k": None,
     "loss.focal_gamma": 0.0,
     "final_phase.turns_off": "soft",
+    "optim.warmup_epochs": 0,
+    "data.evaluation_px": None,
 }
 
 
 class Data(Part):
     """Images to learn from. `train_images`: size of a fixed stratified subset, None for all of them.
 
-    `validation_images` are held out of those training images, so the test set never depends on them.
+    `validation_images` are held out of those training images, so the test set never depends on them. `evaluation_px`,
+    for images of many sizes: their short edge when they are evaluated, before the central crop; None: its side (D45).
     """
 
-    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100"]
+    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagenet"]
     train_images: Count | None = None
     validation_images: Annotated[int, Field(ge=0, le=10**7)] = 0
+    evaluation_px: Annotated[int, Field(gt=0, le=1024)] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _all_is_none(cls, values: Any) -> Any:
-        """Write the number of all images as None: one training has one key."""
+    def _defaults_are_none(cls, values: Any) -> Any:
+        """Write the number of all images and the usual size of evaluation as None: one training has one key."""
         name = values.get("name") if isinstance(values, dict) else None
-        if isinstance(name, str) and name in DATASETS and values.get("train_images") == DATASETS[name].default_train:
-            return {**values, "train_images": None}
-        return values
+        if not isinstance(name, str) or name not in DATASETS:
+            return values
+        known = DATASETS[name]
+        if known.official_train == 0:
+            raise ValueError(f"name: {name} only has images to test on; train on another data set")
+        defaults = {"train_images": known.default_train, "evaluation_px": known.side_px}
+        return {**values, **{field: None for field, default in defaults.items() if values.get(field) == default}}
 
     @model_validator(mode="after")
-    def _has_that_many_images(self) -> Self:
+    def _has_such_images(self) -> Self:
         check_sizes(self)
         return self
 
@@ -145,7 +155,10 @@ class Recipe(Part):
     data: Data
     model: Model
     flip: Annotated[Number, Field(ge=0, le=1)] = 0.5
-    crop: Annotated[UniformCrop | GaussianCrop, Field(discriminator="kind")] | None = None
+    crop: (
+        Annotated[UniformCrop | GaussianCrop | RandomResizedCrop | GaussianResizedCrop, Field(discriminator="kind")]
+        | None
+    ) = None
     policy: Annotated[RandAugment | TrivialAugment, Field(discriminator="kind")] | None = None
     noise: Noise | None = None
     cutout: Cutout | None = None

@@ -35,6 +35,28 @@ class GaussianCrop(Part):
     fill: Literal["zero_norm", "const_noise"] = "zero_norm"
 
 
+class RandomResizedCrop(Part):
+    """Hard crop of an image of any size: torchvision's `RandomResizedCrop`, an area of at least `scale_min` of the
+    image's, a ratio of the sides of at most `ratio_max`.
+    """
+
+    kind: Literal["random-resized"] = "random-resized"
+    scale_min: Annotated[Number, Field(gt=0, le=1)] = 0.08
+    ratio_max: Annotated[Number, Field(ge=1, le=16)] = 4 / 3
+
+
+class GaussianResizedCrop(Part):
+    """ImageNet's soft crop (appendix B.3): sides shrunk to `smallest_px` at least, offsets truncated normal.
+
+    `sigma` and `offset_scale` are those of D40 and D41; 1.0 is the formula as printed.
+    """
+
+    kind: Literal["gaussian-resized"] = "gaussian-resized"
+    sigma: Annotated[Number, Field(gt=0, le=2)]
+    smallest_px: Annotated[int, Field(ge=1, le=224)] = 112
+    offset_scale: Annotated[Number, Field(gt=0, le=2)] = 0.5
+
+
 class RandAugment(Part):
     """RandAugment in torchvision's form, per image: `magnitude` is its bin of 0..30 (method §1.6)."""
 
@@ -106,7 +128,7 @@ class Loss(Part):
 
 
 class Optim(Part):
-    """SGD with a cosine learning rate per iteration (D22, D23)."""
+    """SGD with a cosine learning rate per iteration (D22, D23), after `warmup_epochs` of a linear one."""
 
     epochs: Annotated[int, Field(gt=0, le=10_000)] = 500
     batch_size: Annotated[int, Field(gt=0, le=65_536)] = 128
@@ -115,11 +137,21 @@ class Optim(Part):
     nesterov: bool = True
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = 5e-4
     first_lr_step: Annotated[int, Field(ge=0, le=1)] = 0
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000)] = 0
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov: needs momentum > 0; set nesterov: false or raise momentum")
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs} of {self.epochs} epochs leave none for the cosine; "
+                f"at most {self.epochs - 1}"
+            )
         return self
 
 

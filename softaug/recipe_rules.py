@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from softaug.datasets import DATASETS
-from softaug.recipe_parts import GaussianCrop, UniformCrop
+from softaug.recipe_parts import GaussianCrop, GaussianResizedCrop, RandomResizedCrop, UniformCrop
 
 if TYPE_CHECKING:
     from softaug.recipe import Recipe
@@ -23,6 +23,8 @@ def check_effects(recipe: "Recipe") -> None:
 def check_images(recipe: "Recipe") -> None:
     """Refuse what the images or classes of the data set do not allow."""
     known = DATASETS[recipe.data.name]
+    _check_crop(recipe)
+    _check_evaluation(recipe)
     if isinstance(recipe.crop, UniformCrop) and recipe.crop.radius_px > known.side_px:
         raise ValueError(
             f"crop.radius_px: {recipe.crop.radius_px} px leaves the images of {recipe.data.name}, "
@@ -80,6 +82,37 @@ def _check_simsiam(recipe: "Recipe") -> None:
             f"model.name: simsiam needs the features of a residual network, which {recipe.model.name} does not give; "
             f"allowed: {', '.join(WITH_FEATURES)}"
         )
+    if DATASETS[recipe.data.name].image_folders:
+        raise ValueError(f"data.name: simsiam is for images of one size, those of {recipe.data.name} have many")
+
+
+def _check_crop(recipe: "Recipe") -> None:
+    """Images of many sizes need a crop that gives them one; those that have one need no such crop."""
+    known, name = DATASETS[recipe.data.name], recipe.data.name
+    resized = isinstance(recipe.crop, RandomResizedCrop | GaussianResizedCrop)
+    if known.image_folders and not resized:
+        kind = "no crop" if recipe.crop is None else f"crop.kind {recipe.crop.kind}"
+        raise ValueError(
+            f"crop: the images of {name} have many sizes, and {kind} leaves them so; "
+            "set crop.kind to random-resized or gaussian-resized"
+        )
+    if not known.image_folders and resized and recipe.crop is not None:
+        raise ValueError(
+            f"crop.kind: {recipe.crop.kind} is for images of many sizes, those of {name} are all {known.side_px} px "
+            "wide; set it to uniform or gaussian"
+        )
+
+
+def _check_evaluation(recipe: "Recipe") -> None:
+    known, short_edge_px = DATASETS[recipe.data.name], recipe.data.evaluation_px
+    if short_edge_px is None:
+        return
+    if not known.image_folders:
+        raise ValueError(f"data.evaluation_px: the images of {recipe.data.name} are evaluated as they are; remove it")
+    if short_edge_px < known.side_px:
+        raise ValueError(
+            f"data.evaluation_px: {short_edge_px} px is less than the central crop takes; at least {known.side_px}"
+        )
 
 
 def _check_softening(recipe: "Recipe") -> None:
@@ -131,6 +164,11 @@ def _check_final_phase(recipe: "Recipe") -> None:
     phase = recipe.final_phase
     if phase is None:
         return
+    if isinstance(recipe.crop, GaussianResizedCrop):
+        raise ValueError(
+            "final_phase: it would switch the gaussian-resized crop off, without which images of many sizes have no "
+            "common shape; set it to null (the paper has none on ImageNet, D43)"
+        )
     soft = isinstance(recipe.crop, GaussianCrop) or recipe.noise is not None
     more = recipe.cutout is not None or recipe.mixup is not None
     if not soft and not (more and phase.turns_off == "all"):

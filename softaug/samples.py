@@ -1,12 +1,13 @@
 """A picture of what the network is trained on: 16 augmented images with their class and confidence."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from softaug.datasets import dataset
+from softaug.datasets import Dataset, dataset
 
 ROWS, COLUMNS = 2, 8
 TILE_PX = 72  # smallest side of an upscaled image
@@ -33,7 +34,7 @@ def draw(samples: Samples, name: str) -> bytes:
     picture = Image.new("RGB", (COLUMNS * step_x + GAP_PX, ROWS * step_y + GAP_PX), PAPER)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=TEXT_PX)
-    class_names = dataset(name).class_names
+    class_names = _class_names(dataset(name))
     for number, (label, confidence) in enumerate(zip(samples.labels, samples.confidences, strict=True)):
         row, column = divmod(number, COLUMNS)
         x, y = GAP_PX + column * step_x, GAP_PX + row * step_y
@@ -43,6 +44,16 @@ def draw(samples: Samples, name: str) -> bytes:
     content = io.BytesIO()
     picture.save(content, format="PNG")
     return content.getvalue()
+
+
+def _class_names(known: Dataset) -> Sequence[str]:
+    """Return what people call the classes; ImageNet's as torchvision's weights do, in the order of the wnids."""
+    if not known.image_folders:
+        return known.class_names
+    from torchvision.models import ResNet50_Weights
+
+    names: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
+    return names
 
 
 def _image(pixels: Tensor) -> Image.Image:

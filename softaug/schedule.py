@@ -3,11 +3,15 @@
 from math import cos, pi
 
 
-def learning_rate(step: int, steps: int, *, lr: float, first_step: int = 0) -> float:
+def learning_rate(step: int, steps: int, *, lr: float, first_step: int = 0, warmup_steps: int = 0) -> float:
     """Return the learning rate of update `step` in 0..steps-1: a cosine from `lr` towards 0 (D22).
 
-    `first_step` 1 is the released code, which steps its schedule of steps + 1 before each update.
+    `first_step` 1 is the released code, which steps its schedule of steps + 1 before each update. During the first
+    `warmup_steps` the rate rises in equal steps, from one of them above 0 to `lr`, where the cosine begins.
     """
+    if step < warmup_steps:
+        return lr * (step + 1) / (warmup_steps + 1)
+    step, steps = step - warmup_steps, steps - warmup_steps
     return 0.5 * lr * (1 + cos(pi * (step + first_step) / (steps + first_step)))
 
 

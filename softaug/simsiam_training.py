@@ -43,6 +43,7 @@ class SimSiamTraining:
     def __init__(self, recipe: Recipe, splits: Splits, device: torch.device) -> None:
         self.recipe, self.splits, self.device = recipe, splits, device
         self.simsiam = cast(SimSiamPart, recipe.simsiam)
+        self.images = cast(Images, splits.train)
         self.epochs = recipe.optim.epochs + self.simsiam.probe.epochs
         known = dataset(recipe.data.name)
         self.size = (known.side_px, known.side_px)
@@ -88,7 +89,7 @@ class SimSiamTraining:
         self.probing.restore(part(state, "probe"))
 
     def _pretrain(self, number: int, stop: Callable[[], bool]) -> dict[str, float] | None:
-        optim, n = self.recipe.optim, len(self.splits.train.labels)
+        optim, n = self.recipe.optim, len(self.images.labels)
         steps_per_epoch = -(-n // optim.batch_size)
         views = [self._draw_view(which, epoch=number).to(self.device) for which in (1, 2)]
         losses, spreads, lr = [], [], 0.0
@@ -126,7 +127,7 @@ class SimSiamTraining:
 
     def _probe(self, number: int, stop: Callable[[], bool]) -> dict[str, float] | None:
         """Train the classifier for its epoch `number`, counted from 1, on frozen features."""
-        probe, n = self.simsiam.probe, len(self.splits.train.labels)
+        probe, n = self.simsiam.probe, len(self.images.labels)
         seed = self.recipe.seed
         u = uniforms(n, ATTEMPTS, 4, generator=generator(seed, "probe box", number))
         boxes = random_resized_boxes(u, self.size, scale=(PROBE_SCALE_MIN, 1.0), ratio=RATIO).to(self.device)
@@ -153,7 +154,7 @@ class SimSiamTraining:
 
     def _batches(self, stream: str, number: int, size: int) -> Iterator[tuple[Images, Tensor]]:
         """Yield an epoch's batches in its own order: images and their positions, on the device."""
-        train = self.splits.train
+        train = self.images
         order = torch.randperm(len(train.labels), generator=generator(self.recipe.seed, stream, number))
         for index in torch.split(order.to(self.device), size):
             yield train.take(index), index
@@ -169,7 +170,7 @@ class SimSiamTraining:
         return dict(zip(names, means, strict=True))
 
     def _draw_view(self, which: int, *, epoch: int) -> ViewDraws:
-        recipe, n = self.recipe, len(self.splits.train.labels)
+        recipe, n = self.recipe, len(self.images.labels)
         scale_min = self.simsiam.scale_min
         return draw_view(
             which, n, self.size, scale_min=scale_min, flip_share=recipe.flip, seed=recipe.seed, epoch=epoch
@@ -177,9 +178,9 @@ class SimSiamTraining:
 
     def _samples(self) -> Samples:
         """Show both views of the first images, with their overlap, and the weight of the pair before normalising."""
-        index = torch.arange(min(SAMPLE_IMAGES // 2, len(self.splits.train.labels)))
+        index = torch.arange(min(SAMPLE_IMAGES // 2, len(self.images.labels)))
         views = [self._draw_view(which, epoch=1).take(index).to(self.device) for which in (1, 2)]
-        images = self.splits.train.take(index.to(self.device))
+        images = self.images.take(index.to(self.device))
         overlap = iou(views[0].boxes, views[1].boxes)
         weight = self.simsiam.pair_weight
         shares = torch.ones_like(overlap) if weight is None else overlap_weight(overlap, k=weight.k, form=weight.form)

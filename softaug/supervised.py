@@ -46,7 +46,7 @@ class Supervised:
         """Train epoch `number`, counted from 1, and return its metrics, None if stopped in it."""
         optim, train = self.recipe.optim, self.splits.train
         steps_per_epoch = -(-len(train.labels) // optim.batch_size)
-        steps = optim.epochs * steps_per_epoch
+        steps, warmup_steps = optim.epochs * steps_per_epoch, optim.warmup_epochs * steps_per_epoch
         phase = self.recipe.final_phase
         final_phase = phase is not None and in_final_phase(number - 1, optim.epochs, phase.start)
         losses, confidences = [], []
@@ -57,7 +57,7 @@ class Supervised:
             if stop():
                 return None
             done = (number - 1) * steps_per_epoch + step
-            lr = learning_rate(done, steps, lr=optim.lr, first_step=optim.first_lr_step)
+            lr = learning_rate(done, steps, lr=optim.lr, first_step=optim.first_lr_step, warmup_steps=warmup_steps)
             whole = min(optim.batch_size, len(train.labels) - step * optim.batch_size)
             losses.append(self._step(batch, lr, whole))
             confidences.append(batch.confidence)
@@ -134,8 +134,8 @@ class Supervised:
         """Show the first training images as the first epoch augments them."""
         recipe, train = self.recipe, self.splits.train
         index = torch.arange(min(SAMPLE_IMAGES, len(train.labels)))
-        draws = draw(recipe, len(train.labels), epoch=1).take(index).to(self.device)
-        images = train.take(index.to(self.device))
+        draws = draw(recipe, len(train.labels), epoch=1, sizes=train.sizes).take(index)
+        images, draws = next(train.stream(index, SAMPLE_IMAGES, draws.cuts)), draws.to(self.device)
         noise = None
         if recipe.noise is not None:
             noise = noise_pixels(images.pixels, std=recipe.noise.pixel_std, seed=recipe.seed, epoch=1, step=0)

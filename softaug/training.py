@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softaug.augment import Normalisation
-from softaug.data import Images, Splits
+from softaug.data import AnyImages, Splits
 from softaug.metrics import evaluate_logits, reliability
 from softaug.network import predict
 from softaug.samples import Samples
@@ -50,10 +50,10 @@ class Training(Protocol):
 
 
 def evaluate(
-    model: nn.Module, images: Images, normalisation: Normalisation, prefix: str
+    model: nn.Module, images: AnyImages, normalisation: Normalisation, prefix: str
 ) -> tuple[dict[str, float], Tensor]:
     """Return metrics named prefix/... and the logits (N, classes) on the CPU. Raises Diverged."""
-    logits = predict(model, images.pixels, normalisation)
+    logits = predict(model, images, normalisation)
     if not logits.isfinite().all():
         raise Diverged(f"logits on the {prefix} images are not finite; lower optim.lr")
     metrics = evaluate_logits(logits, images.labels.cpu())

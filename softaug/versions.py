@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 VERSIONS = {
     "fit": 1,  # epoch order, batching, initialisation, SGD, final metrics
     "schedule": 1,
+    "warmup": 1,
     "loss": 1,  # target, weight, reduction
     "flip": 1,
     "crop.uniform": 1,
     "crop.gaussian": 1,
+    "crop.random-resized": 1,
+    "crop.gaussian-resized": 1,
     "softening": 1,
     "policy.rand-augment": 1,
     "policy.trivial-augment": 1,
@@ -34,6 +37,7 @@ VERSIONS = {
     "data.fashion-mnist": 1,
     "data.cifar10": 1,
     "data.cifar100": 1,
+    "data.imagenet": 1,  # decoding and the cut for evaluation are part of it
 }
 
 # Occlusion, and the metrics of finished networks. Raised, it makes no other trials: they are evaluated again.
@@ -57,6 +61,7 @@ def versions_in_use(recipe: "Recipe") -> dict[str, int]:
     """Return name and version of every factor that this recipe uses."""
     names = ["fit", "schedule", "loss", f"data.{recipe.data.name}", MODEL_FAMILY[recipe.model.name]]
     optional = {
+        "warmup": recipe.optim.warmup_epochs > 0,
         "flip": recipe.flip > 0,
         "softening": recipe.softening is not None,
         "noise": recipe.noise is not None,

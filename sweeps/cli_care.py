@@ -39,10 +39,13 @@ def doctor(
 
 @commands.command()
 def fetch(
-    dataset: Annotated[Literal["digits", "fashion-mnist", "cifar10", "cifar100"], typer.Argument(metavar="DATASET")],
+    dataset: Annotated[
+        Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagenet", "imagenet-v2"],
+        typer.Argument(metavar="DATASET"),
+    ],
     data: DataOption = None,
 ) -> None:
-    """Download a data set."""
+    """Download a data set, or say how to get it."""
     from softaug import fetch as download
 
     say(download.fetch(dataset, (data or Path("data")).expanduser().absolute()))

@@ -3,10 +3,10 @@
 Of every cell the first seed is looked at: offsets and flips differ between seeds, their distribution does not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from softaug import datasets
 from softaug.recipe import Data, Recipe, canonical
@@ -55,6 +55,7 @@ def look(cells: Subject, data: Path | None) -> "Iterator[Inspection]":
     Raises MissingData, before anything is read, and DamagedData.
     """
     recipes = [cells.recipe(cell) for cell in cells.cells]
+    _refuse_what_it_cannot_show(recipes)
     names = dict.fromkeys(recipe.data.name for recipe in recipes)
     for name in names:
         datasets.locate(name, data)
@@ -67,11 +68,23 @@ def look(cells: Subject, data: Path | None) -> "Iterator[Inspection]":
     seen: dict[str, Seen] = {}
     for recipe in recipes:
         if recipe.data not in train:
-            train[recipe.data] = split(arrays[recipe.data.name], recipe.data).train
+            train[recipe.data] = cast("Images", split(arrays[recipe.data.name], recipe.data).train)
         key = augmentation_key(recipe)
         if key not in seen:
             seen[key] = augment(recipe, train[recipe.data])
         yield inspect(recipe, train[recipe.data], seen[key])
+
+
+def _refuse_what_it_cannot_show(recipes: Iterable[Recipe]) -> None:
+    """Raise Problems for recipes whose images are no tensor, or whose training knows no labels."""
+    for recipe in recipes:
+        reason = ""
+        if datasets.dataset(recipe.data.name).image_folders:
+            reason = f"it looks at images of one size, those of {recipe.data.name} have many"
+        elif recipe.simsiam is not None:
+            reason = "simsiam trains on pairs of views without labels, so there is nothing softened to show"
+        if reason:
+            raise Problems([Problem("command line", None, "inspect", reason, "choose other cells with --arm")])
 
 
 def _of_recipe(recipe: Recipe, path: Path) -> Subject:

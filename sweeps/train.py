@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
@@ -14,7 +15,9 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune import TuneError
 
-from softaug.arrays import fingerprint, load
+from softaug.arrays import Arrays, fingerprint, load
+from softaug.datasets import dataset
+from softaug.image_folder import Folders
 from softaug.recipe import Recipe
 from sweeps import tune_memory
 from sweeps.cluster import FOLDER
@@ -43,7 +46,7 @@ def train(
     Returns why it could not go on to the end: the store cannot be written to, or Ray is lost.
     """
     tune_memory.repair()
-    arrays = {name: load(name, settings.data) for name in {recipe.data.name for recipe in to_do}}
+    loaded = {name: _load(name, settings.data, warn) for name in {recipe.data.name for recipe in to_do}}
     source = code()
     job = Job(
         store=str(settings.store.root),
@@ -54,9 +57,9 @@ def train(
         silent_after_s=settings.silent_after_s,
         git_commit=source.commit,
         git_dirty=source.dirty,
-        fingerprints={name: fingerprint(content) for name, content in arrays.items()},
+        fingerprints={name: fingerprint(content) for name, content in loaded.items()},
     )
-    shared = {name: ray.put(content) for name, content in arrays.items()}
+    shared = {name: ray.put(content) for name, content in loaded.items()}
     trainable = tune.with_resources(
         tune.with_parameters(Trial, job=job, data=shared),
         {"cpu": sweep.resources.cpus, "gpu": sweep.resources.gpus},
@@ -85,3 +88,10 @@ def train(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return searcher.unsaved
+
+
+def _load(name: str, data: Path | None, say: Callable[[str], None]) -> Arrays | Folders:
+    known = dataset(name)
+    if known.image_folders:
+        say(f"looking at the {known.official_train + known.official_test:,} images of {known.title}")
+    return load(name, data)

@@ -270,5 +270,5 @@ def cpu_name() -> str:
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of what a trial's numbers depend on."""
-    packages = ("softaug", "torch", "torchvision", "numpy", "ray")
+    packages = ("softaug", "torch", "torchvision", "pillow", "numpy", "ray")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}

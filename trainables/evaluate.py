@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from softaug import arrays
 from softaug.augment import Normalisation
-from softaug.data import Images, split
+from softaug.data import AnyImages, split
 from softaug.datasets import dataset
 from softaug.metrics import calibration_errors, evaluate_logits, reliability
 from softaug.network import network, predict
@@ -47,19 +47,19 @@ class Network:
     """A trained network, the test images it is asked about, on its device, and how it ended."""
 
     model: nn.Module
-    test: Images
+    test: AnyImages
     recipe: Recipe
     end: End
 
     def measure(self, condition: Condition) -> Measurement:
         """Predict all test images under a condition. Raises NotEvaluated if the logits are not finite."""
-        known, device = dataset(self.recipe.data.name), self.test.pixels.device
+        known, device = dataset(self.recipe.data.name), self.test.device
         percent, fill, seed = condition
         occlusion = None
         if fill is not None and seed is not None:
             drawn = draw_occlusion(len(self.test.labels), known, percent, fill=fill, seed=seed)
             occlusion = drawn.to(device)
-        logits = predict(self.model, self.test.pixels, Normalisation.of(known, device), occlusion)
+        logits = predict(self.model, self.test, Normalisation.of(known, device), occlusion)
         if not logits.isfinite().all():
             raise NotEvaluated(f"its weights give logits that are not finite with {percent} % covered")
         labels = self.test.labels.cpu()
@@ -82,7 +82,7 @@ class Evaluator:
         self.data = data
         self.git_commit = git_commit
         self.git_dirty = git_dirty
-        self.loaded: tuple[Data, Images, str] | None = None
+        self.loaded: tuple[Data, AnyImages, str] | None = None
 
     def evaluate(self, key: str, wanted: Sequence[Condition]) -> None:
         """Measure what the trial's evaluation lacks of these conditions, and keep it.
@@ -127,7 +127,7 @@ class Evaluator:
             raise Damaged(f"{attempt.path}/{WEIGHTS}", "does not fit the network of its recipe") from error
         return Network(model, test.to(device), recipe, end)
 
-    def _test(self, data: Data, end: End) -> Images:
+    def _test(self, data: Data, end: End) -> AnyImages:
         """Return the test images. Raises NotEvaluated if the data set is not the one the trial was trained on."""
         if self.loaded is None or self.loaded[0] != data:
             try:
@@ -145,7 +145,7 @@ class Evaluator:
 
     def _uncovered(self, trained: Network) -> Evaluation:
         """Return an evaluation of the uncovered images alone. Raises NotEvaluated if it is not as the trial's end."""
-        device, end = trained.test.pixels.device, trained.end
+        device, end = trained.test.device, trained.end
         origin = Origin(
             git_commit=self.git_commit,
             git_dirty=self.git_dirty,

@@ -18,6 +18,7 @@ import ray
 from ray import tune
 
 from softaug.arrays import Arrays
+from softaug.image_folder import Folders
 from softaug.recipe import Data, Recipe
 from trainables import launches
 from trainables.ledger import Attempt, AttemptFolder, TrialFolder
@@ -37,7 +38,8 @@ POLL_STOP_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of one launch share. `cpus` are also torch's threads; `fingerprints`: data set -> its digest.
+    """What all trials of one launch share. `fingerprints`: data set -> its digest. `cpus` are also torch's threads; all
+    but one of them get a process that decodes image files, if the data are such.
 
     `silent_after_s`: a trial that shows no sign of life for so many seconds is ended.
     """
@@ -60,9 +62,9 @@ class Trial(tune.Trainable):
     watchdog: Watchdog | None = None
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds the last two
-        self, config: dict[str, Any], job: Job, data: dict[str, "ray.ObjectRef[Arrays]"]
+        self, config: dict[str, Any], job: Job, data: dict[str, "ray.ObjectRef[Arrays | Folders]"]
     ) -> None:
-        """Take what all trials share; `data` holds the arrays of every data set of the sweep by name.
+        """Take what all trials share; `data` holds the arrays, or the index of image files, of every data set by name.
 
         Torch is imported with the first step: a process that takes long to set up loses its trial to one that has
         just become free, and Tune ends it before it is ready, again and again while trials are short.
@@ -173,7 +175,8 @@ class Trial(tune.Trainable):
         from softaug.data import split
 
         if self.loaded is None or self.loaded[0] != data:
-            self.loaded = (data, split(ray.get(self.data[data.name]), data).to(device))
+            loaded = ray.get(self.data[data.name])
+            self.loaded = (data, split(loaded, data, workers=self.job.cpus - 1).to(device))
         return self.loaded[1]
 
     def _stop_requested(self) -> bool:

@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
-from softaug.boxes import Range, iou, random_resized_boxes, visibility_of_boxes
+from softaug.boxes import Range, boxes_inside, iou, random_resized_boxes, visibility_of_boxes
 from softaug.crop import Size
 from softaug.randomness import uniforms
 
@@ -175,3 +175,11 @@ def test_other_dtypes_shapes_and_ranges_are_refused() -> None:
         visibility_of_boxes(boxes.int(), (4, 4))
     with pytest.raises(ValueError, match=r"sizes \(1, 2\): allowed is \(2, 2\)"):
         visibility_of_boxes(boxes, boxes[:1, :2])
+
+
+def test_the_part_inside_is_what_is_visible() -> None:
+    sizes = torch.tensor([[20, 30], [20, 30], [20, 30], [20, 30]])
+    boxes = torch.tensor([[2, 3, 5, 6], [-4, -1, 50, 7], [15, 29, 9, 9], [20, -9, 4, 9]])
+    inside = boxes_inside(boxes, sizes)
+    assert inside.tolist() == [[2, 3, 5, 6], [0, 0, 20, 6], [15, 29, 5, 1], [20, 0, 0, 0]]
+    assert torch.equal(inside[:, 2:].prod(dim=1) / 600, visibility_of_boxes(boxes, sizes))

@@ -50,6 +50,36 @@ def test_what_is_there_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert fetch("cifar10", tmp_path) == f"CIFAR-10: already in {tmp_path}"
 
 
+@pytest.mark.parametrize(
+    ("name", "archive"),
+    [("imagenet", "ILSVRC2012_devkit_t12.tar.gz"), ("imagenet-v2", "imagenetv2-matched-frequency.tar.gz")],
+)
+def test_what_cannot_be_downloaded_is_explained(name: str, archive: str, tmp_path: Path) -> None:
+    with pytest.raises(MissingData) as error:
+        fetch(name, tmp_path)
+    assert str(error.value).startswith(f"{dataset(name).title} is not in {tmp_path}; ")
+    assert archive in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_torchvision_unpacks_imagenet_into_the_folders_that_are_read(tmp_path: Path) -> None:
+    from torchvision.datasets import imagenet
+
+    assert {archive for archive, _ in imagenet.ARCHIVE_META.values()} == {
+        "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz",
+    }  # fmt: skip
+    folders = []
+    for part in dataset("imagenet").image_folders:
+        made = imagenet.ImageNet.__new__(imagenet.ImageNet)
+        made.root, made.split = str(tmp_path), part
+        folders.append(made.split_folder)
+    assert folders == [str(tmp_path / part) for part in ("train", "val")]
+
+
+def test_an_imagenet_that_is_there_is_left_alone(small_imagenet: Path) -> None:
+    assert fetch("imagenet", small_imagenet) == f"ImageNet-1K: already in {small_imagenet / 'imagenet'}"
+
+
 def test_a_failed_download_says_which_files_to_get_and_where_to_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

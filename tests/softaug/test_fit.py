@@ -281,7 +281,7 @@ def test_the_best_of_the_test_evaluations_is_reported_only_where_asked_for(make_
         state = list(train(recipe, digits))[epochs - 1].state()
         model.load_state_dict({name[6:]: tensor for name, tensor in state.items() if name.startswith("model.")})
         test = split(digits, recipe.data).test
-        logits = predict(model, test.pixels, Augmentation.of(recipe, CPU).normalisation)
+        logits = predict(model, test, Augmentation.of(recipe, CPU).normalisation)
         errors.append(100 * (logits.argmax(1) != test.labels).double().mean().item())
     assert last.final.metrics["test/best_of_evals"] == pytest.approx(min(errors))
 

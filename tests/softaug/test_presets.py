@@ -69,6 +69,30 @@ def test_the_final_phase_of_the_released_code(parts: dict[str, Any], turns_off: 
     assert (phase and phase.turns_off) == turns_off
 
 
+IMAGENET: dict[str, Any] = {
+    "data": {"name": "imagenet"},
+    "model": {"name": "torchvision-resnet50"},
+    "crop": {"kind": "gaussian-resized"},
+    "seed": 0,
+}
+
+
+@pytest.mark.parametrize("preset", NAMES)
+def test_imagenet_is_trained_as_the_paper_says_whatever_the_preset(preset: PresetName) -> None:
+    recipe = Recipe.model_validate(expand(preset, IMAGENET | {"noise": {}, "mixup": {}}))
+    assert recipe.optim.model_dump() == {
+        "epochs": 270, "batch_size": 256, "lr": 0.1, "warmup_epochs": 5, "momentum": 0.9, "nesterov": False,
+        "weight_decay": 1e-4, "first_lr_step": 0,
+    }  # fmt: skip
+    assert recipe.crop is not None
+    assert recipe.crop.model_dump() == {
+        "kind": "gaussian-resized", "sigma": 0.3, "smallest_px": 112, "offset_scale": 0.5,
+    }  # fmt: skip
+    assert recipe.final_phase is None
+    short = expand(preset, IMAGENET | {"optim": {"epochs": 3, "warmup_epochs": 0}})
+    assert Recipe.model_validate(short).optim.epochs == 3
+
+
 @pytest.mark.parametrize("preset", NAMES)
 def test_what_is_there_is_never_changed(preset: PresetName) -> None:
     explicit = SOFT | {"optim": {"epochs": 3}, "crop": {"kind": "gaussian", "sigma": 0.1}, "final_phase": None}

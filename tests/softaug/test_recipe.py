@@ -169,6 +169,53 @@ def test_what_has_no_meaning_is_refused_with_the_reason(change: dict[str, Any], 
         make(MINIMAL | change)
 
 
+IMAGENET: dict[str, Any] = {
+    "data": {"name": "imagenet"},
+    "model": {"name": "torchvision-resnet50"},
+    "crop": {"kind": "gaussian-resized", "sigma": 0.3},
+    "seed": 0,
+}
+
+
+def test_imagenets_recipes() -> None:
+    hard = make(IMAGENET | {"crop": {"kind": "random-resized"}})
+    assert hard.crop == make(IMAGENET | {"crop": {"kind": "random-resized", "scale_min": 0.08}}).crop
+    make(IMAGENET | {"softening": {"apply_to": "both"}, "cutout": {"side_px": 112}, "mixup": {}})
+    make(IMAGENET | {"crop": {"kind": "random-resized"}, "noise": {}, "final_phase": {"start": 0.9}})
+    larger = make(IMAGENET | {"data": {"name": "imagenet", "evaluation_px": 256}})
+    assert larger.key != make(IMAGENET).key
+    same = {"name": "imagenet", "evaluation_px": 224, "train_images": 1_281_167}
+    assert make(IMAGENET | {"data": same}).key == make(IMAGENET).key
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"crop": None}, "images of imagenet have many sizes, and no crop leaves them so; set crop.kind to random-res"),
+        ({"crop": {"kind": "uniform", "radius_px": 4}}, "many sizes, and crop.kind uniform leaves them so"),
+        ({"crop": {"kind": "gaussian", "sigma": 0.3}}, "many sizes, and crop.kind gaussian leaves them so"),
+        ({"final_phase": {"start": 0.96}}, "no common shape; set it to null .*D43"),
+        ({"noise": {}, "final_phase": {"start": 0.96}}, "switch the gaussian-resized crop off"),
+        ({"data": {"name": "cifar10"}}, "gaussian-resized is for images of many sizes, those of cifar10 are all 32 px"),
+        (
+            {"data": {"name": "imagenet", "evaluation_px": 223}},
+            "223 px is less than the central crop takes; at least 224",
+        ),
+        ({"crop": {"kind": "gaussian-resized", "sigma": 0.3, "smallest_px": 225}}, "less than or equal to 224"),
+        ({"crop": {"kind": "random-resized", "ratio_max": 0.75}}, "greater than or equal to 1"),
+        ({"optim": {"epochs": 5, "warmup_epochs": 5}}, "5 of 5 epochs leave none for the cosine; at most 4"),
+    ],
+)
+def test_what_images_of_many_sizes_do_not_allow(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        make(IMAGENET | change)
+
+
+def test_only_images_of_many_sizes_are_resized_for_evaluation() -> None:
+    with pytest.raises(ValidationError, match="the images of cifar100 are evaluated as they are; remove it"):
+        make(MINIMAL | {"data": {"name": "cifar100", "evaluation_px": 40}})
+
+
 def test_a_batch_mean_of_weights_with_mean_one_is_refused() -> None:
     with pytest.raises(ValidationError, match="always 1"):
         make(SOFT | {"loss": {"weighting": "batch_mean", "weight_norm": "mean1"}})

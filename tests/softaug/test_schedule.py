@@ -29,6 +29,20 @@ def test_paper_starts_at_the_full_rate_and_ends_just_above_zero() -> None:
     assert learning_rate(500, 1000, lr=0.1) == pytest.approx(0.05)
 
 
+def test_the_warmup_is_torchs_linear_one_and_the_cosine_begins_at_the_full_rate() -> None:
+    warmup, steps = 20, 70
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    linear = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps - warmup)
+    both = torch.optim.lr_scheduler.SequentialLR(optimizer, [linear, cosine], milestones=[warmup])
+    for step in range(steps):
+        assert learning_rate(step, steps, lr=0.1, warmup_steps=warmup) == pytest.approx(both.get_last_lr()[0])
+        optimizer.step()
+        both.step()
+    assert learning_rate(warmup, steps, lr=0.1, warmup_steps=warmup) == 0.1
+    assert learning_rate(0, steps, lr=0.1, warmup_steps=warmup) == pytest.approx(0.1 / 21)
+
+
 @pytest.mark.parametrize(
     ("epochs", "start", "first_epoch_of_phase"), [(500, 0.96, 480), (501, 480 / 501, 480), (150, 0.96, 144)]
 )

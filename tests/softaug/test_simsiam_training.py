@@ -52,7 +52,7 @@ def test_first_the_pairs_then_the_probe_then_the_test_set(digits: Arrays) -> Non
     model = network(make(), CPU)
     model.load_state_dict(final.weights)  # a network like any other
     test = split(digits, make().data).test
-    error = 100 * (predict(model, test.pixels, NORMALISATION).argmax(1) != test.labels).double().mean().item()
+    error = 100 * (predict(model, test, NORMALISATION).argmax(1) != test.labels).double().mean().item()
     assert final.metrics["test/top1_error"] == pytest.approx(error)
     assert final.samples.images.shape == (16, 1, 8, 8)
     assert torch.equal(final.samples.labels[:8], final.samples.labels[8:])

@@ -21,6 +21,15 @@ def test_only_the_factors_in_use_are_named() -> None:
     }  # fmt: skip
     added = set(versions_in_use(Recipe.model_validate(more))) - set(versions_in_use(Recipe.model_validate(base)))
     assert added == {"policy.rand-augment", "noise", "cutout", "mixup"}
+    image_net = base | {"data": {"name": "imagenet"}, "optim": {"warmup_epochs": 5}}
+    for crop, name in (
+        ({"kind": "random-resized"}, "random"),
+        ({"kind": "gaussian-resized", "sigma": 0.3}, "gaussian"),
+    ):
+        used = set(versions_in_use(Recipe.model_validate(image_net | {"crop": crop})))
+        assert used - {"fit", "schedule", "loss", "model.resnet8"} == {
+            "data.imagenet", f"crop.{name}-resized", "warmup",
+        }  # fmt: skip
     for parts, name in (({"online_label_smoothing": True}, "online-labels"), ({"loss": {"focal_gamma": 1.0}}, "focal")):
         assert name in versions_in_use(Recipe.model_validate(base | parts))
 

@@ -151,7 +151,7 @@ def test_batches_are_covered_by_their_own_patches(monkeypatch: pytest.MonkeyPatc
     known, pixels = dataset("digits"), torch.randint(0, 256, (23, 1, 8, 8), dtype=torch.uint8)
     normalisation, occlusion = Normalisation.of(known, CPU), draw_occlusion(23, known, 40, seed=0)
     monkeypatch.setattr(network_module, "EVALUATION_BATCH", 5)
-    seen = predict(torch.nn.Flatten(), pixels, normalisation, occlusion)
+    seen = predict(torch.nn.Flatten(), data.Images(pixels, torch.zeros(23)), normalisation, occlusion)
     assert torch.equal(seen, occlude(normalise(pixels, normalisation), occlusion).flatten(1))
 
 
