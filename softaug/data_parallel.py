@@ -5,6 +5,7 @@ on what the first of them says. If one ends before its time, the others are ende
 caller ends, they end too. A stop is agreed on before every step, so that all ranks leave at the same one.
 """
 
+import atexit
 import os
 import pickle
 import tempfile
@@ -90,6 +91,12 @@ class _Group:
                 elif stop():
                     self.stopping.set()
 
+    def end(self) -> None:
+        """End all processes; what they started ends with them."""
+        for each in self.processes:
+            each.kill()
+            each.join()
+
     def _messages(self) -> Iterator[Message]:
         ready = wait([*self.connections, *(each.sentinel for each in self.processes)], timeout=POLL_S)
         for connection in self.connections:
@@ -109,19 +116,19 @@ def _processes(job: _Job) -> Iterator[_Group]:
     stopping = context.Event()
     with tempfile.TemporaryDirectory(prefix="softaug-ranks-") as folder:
         group = _Group([], [], stopping)
+        atexit.register(group.end)  # before multiprocessing waits for them: they are no daemons, which could not decode
         try:
             for rank in range(len(job.devices)):
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_run, args=(job, rank, folder, theirs, stopping), daemon=True)
+                process = context.Process(target=_run, args=(job, rank, folder, theirs, stopping))
                 process.start()
                 theirs.close()
                 group.processes.append(process)
                 group.connections.append(ours)
             yield group
         finally:
-            for each in group.processes:
-                each.kill()
-                each.join()
+            group.end()
+            atexit.unregister(group.end)
 
 
 def _run(job: _Job, rank: int, folder: str, connection: Connection, stopping: Event) -> None:

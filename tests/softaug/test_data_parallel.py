@@ -1,16 +1,19 @@
+import json
 import multiprocessing
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from softaug.arrays import Arrays
+from softaug.arrays import Arrays, load
 from softaug.data import split
 from softaug.data_parallel import fit_parallel
 from softaug.fit import Epoch, fit
 from softaug.ranks import Ranks
 from softaug.recipe import Recipe
+from tests.softaug import photographs
 
 CPU = torch.device("cpu")
 TWO = (CPU, CPU)
@@ -86,6 +89,25 @@ def test_what_a_rank_fails_with_reaches_the_caller(make_recipe: Any, digits: Arr
     splits.train.labels[3] = 99  # no such class
     with pytest.raises((RuntimeError, IndexError), match=r"index 99|out of bounds"):
         list(fit_parallel(recipe, splits, devices=TWO))
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_a_folder_of_photographs_as_one(
+    small_imagenet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The processes know the small ImageNet by a sitecustomize; each decodes its share with a worker of its own.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "sweeps" / "small_imagenet"))
+    classes, train, test = len(photographs.WNIDS), photographs.TRAIN, photographs.TEST
+    monkeypatch.setenv("SMALL_IMAGENET", json.dumps([classes, photographs.SIDE_PX, classes * train, classes * test]))
+    soft = {"crop": photographs.SOFT, "softening": {"apply_to": "both"}, "policy": {"kind": "rand-augment"}}
+    recipe = Recipe.model_validate(photographs.BASE | soft | {"optim": {"epochs": 2, "batch_size": 8, "lr": 0.01}})
+    splits = split(load("imagenet", small_imagenet), recipe.data, workers=1)
+    theirs = list(fit(recipe, splits, device=CPU))
+    for one, other in zip(fit_parallel(recipe, splits, devices=TWO), theirs, strict=True):
+        assert one.metrics == pytest.approx(other.metrics, rel=2e-3)
+        for name, tensor in one.state().items():
+            torch.testing.assert_close(tensor, other.state()[name], rtol=1e-2, atol=5e-4, msg=name)
+    assert multiprocessing.active_children() == []
 
 
 def test_every_row_belongs_to_one_rank_and_every_batch_is_shared() -> None:
