@@ -37,6 +37,8 @@ format: install
 benchmarks: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/image_folder.py
 	$(BIN)/python benchmarks/status.py
 	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/overhead.py

@@ -29,6 +29,8 @@ from softaug.ragged import ragged_crop
 from softaug.randomness import generator
 from softaug.recipe import Data
 
+REQUESTS = 256  # made at once
+
 
 class Images(NamedTuple):
     """Labelled images of one size: pixels (N, C, H, W) uint8, labels (N,) int64."""
@@ -102,7 +104,7 @@ class FolderImages:
         fill = 255 * torch.tensor(self.known.mean, device=self.device)
         regions = boxes_inside(cuts[:, 2:], cuts[:, :2])
         boxes = torch.cat((cuts[:, 2:4] - regions[:, :2], cuts[:, 4:]), dim=1)
-        images = decoded(self._requests(order, cuts, regions), workers=self.workers)
+        images = decoded(self.requests(order, cuts, regions), workers=self.workers)
         for places, part in zip(torch.split(boxes, size), torch.split(order, size), strict=True):
             some = list(islice(images, len(part)))
             pixels = ragged_crop(some, places, (side_px, side_px), fill=fill, device=self.device)
@@ -117,10 +119,17 @@ class FolderImages:
         """Return the same images, wanted on a device."""
         return replace(self, labels=self.labels.to(device))
 
-    def _requests(self, order: Tensor, cuts: Tensor, regions: Tensor) -> Iterator[Request]:
-        for position, (height, width, *_), region in zip(order.tolist(), cuts.tolist(), regions.tolist(), strict=True):
-            own = self.index.sizes[position].tolist()
-            yield Request(self.index.path(position), tuple(own), (height, width), tuple(region))
+    def requests(self, order: Tensor, cuts: Tensor, regions: Tensor) -> Iterator[Request]:
+        """Yield what workers are told: to decode the regions (B, 4) of the images at these positions (B,).
+
+        Made from a few rows at a time, since a whole epoch's would take a gigabyte as Python's numbers.
+        """
+        few = zip(*(torch.split(rows, REQUESTS) for rows in (order, cuts[:, :2], regions)), strict=True)
+        for positions, canvases, wanted in few:
+            rows = zip(positions.tolist(), canvases.tolist(), wanted.tolist(), strict=True)
+            for position, canvas, region in rows:
+                size = tuple(self.index.sizes[position].tolist())
+                yield Request(self.index.path(position), size, tuple(canvas), tuple(region))
 
 
 AnyImages = Images | FolderImages

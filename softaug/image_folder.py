@@ -128,7 +128,11 @@ def _look_into(folder: Path, name: str) -> _ClassFolder:
     nothing = np.empty((0, 3), np.int64)
     if not (folder / name).is_dir():
         return _ClassFolder(paths, nothing, refused, missing=True)
-    for file in sorted(os.listdir(folder / name)):
+    try:
+        files = sorted(os.listdir(folder / name))
+    except OSError as error:
+        return _ClassFolder(paths, nothing, [f"{name} ({_in_short(error)})"])
+    for file in files:
         path = os.path.join(name, file)
         if file.startswith("."):
             continue
@@ -187,7 +191,7 @@ def _wrong_folders(folder: Path, classes: Sequence[str], looked_at: list[_ClassF
     empty = [
         name for name, each in zip(classes, looked_at, strict=True) if not (each.missing or each.paths or each.refused)
     ]
-    others = sorted(path.name for path in folder.glob("[!.]*") if path.is_dir() and path.name not in set(classes))
+    others = sorted({path.name for path in folder.glob("[!.]*") if path.is_dir()} - set(classes))
     for kind, names in (("missing", missing), ("empty", empty), ("of no known class", others)):
         if names:
             yield f"{len(names):,} class folders are {kind}: {first_few(names)}"

@@ -124,6 +124,7 @@ def results(store: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_resumed_at_every_epoch_each_time_in_another_process(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     spawn = multiprocessing.get_context("spawn")

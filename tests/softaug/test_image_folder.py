@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import shutil
 from dataclasses import replace
@@ -139,6 +140,19 @@ def test_class_folders_that_are_missing_empty_or_too_many_are_named(small_imagen
         "  1 class folders are of no known class: n99999999",
         "  4 files, expected 12",
     ]
+
+
+def test_a_class_folder_that_may_not_be_read_is_named(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listdir = os.listdir
+
+    def refuse(path: Path) -> list[str]:  # root may read everything, so permissions alone would not do
+        if path.name == WNIDS[1]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(image_folder.os, "listdir", refuse)
+    with pytest.raises(DamagedData, match=rf"1 files are no whole images: {WNIDS[1]} \(Permission denied\)"):
+        scan(copied / "val", WNIDS, images=12)
 
 
 def test_hidden_files_are_passed_over_and_the_number_of_classes_is_checked(copied: Path) -> None:

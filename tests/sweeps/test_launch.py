@@ -180,6 +180,7 @@ def test_ctrl_c_keeps_the_last_epoch_the_next_launch_goes_on_and_nobody_else_may
     assert max(len(path.read_text().splitlines()) for path in files(store, "0002/epochs.jsonl")) > kept
 
 
+@pytest.mark.slow
 def test_a_scheduler_s_sigterm_keeps_the_last_epoch_too(tmp_path: Path) -> None:
     sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
     launch = started(sweep, store, "--seeds", "0")

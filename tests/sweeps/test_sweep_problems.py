@@ -82,8 +82,8 @@ def test_the_good_file_is_good() -> None:
         (
             "name: digits",
             "name: digit",
-            "9: base.data.name: got the text 'digit', must be one of digits, fashion-mnist, cifar10, cifar100 "
-            "(did you mean digits)",
+            "9: base.data.name: got the text 'digit', must be one of digits, fashion-mnist, cifar10, cifar100, "
+            "imagenet (did you mean digits)",
         ),
         (
             "name: resnet8",
@@ -96,7 +96,8 @@ def test_the_good_file_is_good() -> None:
             "optim: {epochs: 3",
             "optim: {epoch: 3",
             "11: base.optim.epoch: unknown key (did you mean epochs; "
-            "known: epochs, batch_size, lr, momentum, nesterov, weight_decay, first_lr_step)",
+            "known: epochs, batch_size, lr, momentum, nesterov, weight_decay, first_lr_step, "
+            "warmup_epochs)",
         ),
         (
             "  optim: {epochs: 3, ",
@@ -111,13 +112,13 @@ def test_the_good_file_is_good() -> None:
         (
             "kind: gaussian",
             "kind: gausian",
-            "17: arms[1].set.crop.kind: got the text 'gausian', must be one of uniform, gaussian "
-            "(did you mean gaussian)",
+            "17: arms[1].set.crop.kind: got the text 'gausian', must be one of uniform, gaussian, random-resized, "
+            "gaussian-resized (did you mean gaussian)",
         ),
         (
             "kind: gaussian",
             "sigma: 0.1",
-            "17: arms[1].set.crop.kind: is missing, must be one of uniform, gaussian "
+            "17: arms[1].set.crop.kind: is missing, must be one of uniform, gaussian, random-resized, gaussian-resized "
             "(in soft (sigma 0.1, k 2.0) at scale laptop)",
         ),
         (
