@@ -4,7 +4,7 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -77,7 +77,7 @@ class RunningAttempt:
         self.seconds_before = self.rows[-1].seconds if self.rows else 0.0
         self.started = self.rows_written = self.checkpoint_written = time.monotonic()
         self.boundary: Epoch | None = None
-        self.epochs: Iterator[Epoch] | None = None
+        self.epochs: Generator[Epoch, None, None] | None = None
         if self.rows:
             self._write_rows()  # the newest attempt's rows are the trial's: none of them may be lost meanwhile
 
@@ -112,7 +112,7 @@ class RunningAttempt:
         self._write_checkpoint()
         return "interrupted"
 
-    def _fit(self) -> Iterator[Epoch]:
+    def _fit(self) -> Generator[Epoch, None, None]:
         place = self.place
         try:
             if len(place.devices) > 1:
@@ -173,6 +173,8 @@ class RunningAttempt:
         reason: str | None = None,
         trace: str | None = None,
     ) -> EndState:
+        if self.epochs is not None:
+            self.epochs.close()  # now, not when it is collected: it may have processes
         self.folder.write_rows(self.rows)
         end = End(
             state=state,
