@@ -1,5 +1,6 @@
 """An attempt writes what fit yields; interrupted and resumed it ends with the same bits as undisturbed."""
 
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,8 @@ def test_with_several_devices_a_trial_has_a_process_for_each_and_the_same_result
     first = attempt(lambda: bool(polls.append(1)) or first.epoch >= 2)
     assert first.advance(600) == "interrupted"
     assert polls
-    assert attempt(lambda: False).advance(600) == "finished"
+    second = attempt(lambda: False)
+    assert second.advance(600) == "finished"
+    assert multiprocessing.active_children() == []
     expected, found = ended(alone).metrics, ended(together).metrics
     assert found == pytest.approx(expected, rel=0.02, abs=0.3)
