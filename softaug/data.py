@@ -51,8 +51,10 @@ class Images(NamedTuple):
         """Return a copy of the images at these positions, in this order."""
         return Images(self.pixels[index], self.labels[index])
 
-    def stream(self, order: Tensor, size: int, cuts: Tensor | None = None) -> Iterator["Images"]:  # noqa: ARG002
-        """Yield the images at these positions, so many at a time. There are no cuts: the images are whole."""
+    def stream(self, order: Tensor, size: int, cuts: Tensor | None = None) -> Iterator["Images"]:
+        """Yield the images at these positions, so many at a time. Raises ValueError for cuts: these are of files."""
+        if cuts is not None:
+            raise ValueError("cuts: images of one size are not cut out of larger ones; leave them out")
         for part in torch.split(order.to(self.device), size):
             yield self.take(part)
 

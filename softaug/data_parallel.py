@@ -6,10 +6,8 @@ caller ends, they end too. A stop is agreed on before every step, so that all ra
 """
 
 import atexit
-import os
 import pickle
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +24,7 @@ from typing import Any
 import torch
 from torch import distributed, multiprocessing
 
+from softaug.child_process import end_with_parent
 from softaug.data import Splits
 from softaug.fit import Epoch, epochs_of, never, start
 from softaug.ranks import Ranks
@@ -133,7 +132,7 @@ def _processes(job: _Job) -> Iterator[_Group]:
 
 def _run(job: _Job, rank: int, folder: str, connection: Connection, stopping: Event) -> None:
     """Be one rank; every failure goes to the caller, which then ends the others."""
-    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    end_with_parent()
     try:
         _train(job, rank, folder, connection, stopping)
     except Exception as error:
@@ -184,9 +183,3 @@ def _send(connection: Connection, message: Message) -> None:
     except Exception:  # an error that cannot be pickled: its text can
         content = pickle.dumps(RuntimeError(f"{type(message).__name__}: {message}"))
     connection.send_bytes(content)
-
-
-def _end_with_the_caller() -> None:
-    caller: Any = multiprocessing.parent_process()
-    wait([caller.sentinel])
-    os._exit(1)

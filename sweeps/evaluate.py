@@ -7,17 +7,17 @@ within seconds, so it may be interrupted at any time. Torch is imported by whoev
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from softaug.child_process import end_with_parent
 from softaug.estimate import Estimate
 from sweeps.preflight import Refused, missing_data
 from sweeps.resolved import Cell, ResolvedSweep
@@ -83,7 +83,10 @@ def evaluate(sweep: ResolvedSweep, job: Job, *, at_once: int | None, progress: C
         raise Refused(missing)
     outcome = Outcome(problems, len(now.trials) - len(finished) - len(problems))
     try:
-        with _stopped_by_signals(), closing(_results(job, to_do, _processes(now, to_do, at_once))) as results:
+        with (
+            _handled(signal.SIGTERM, signal.default_int_handler),
+            closing(_results(job, to_do, _processes(now, to_do, at_once))) as results,
+        ):
             progress(0, len(to_do))
             for done, (key, problem) in enumerate(results, start=1):
                 problems |= {key: problem} if problem else {}
@@ -148,9 +151,9 @@ def _results(job: Job, keys: list[str], processes: int) -> Generator[tuple[str, 
         for key in keys:
             yield key, evaluate_one(job, key)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         try:
-            with _deaf_to_ctrl_c():  # the processes begin here and inherit it: Ctrl-C is for this one
+            with _handled(signal.SIGINT, signal.SIG_IGN):  # the processes, which begin here, inherit it
                 keys_of = {pool.submit(evaluate_one, job, key): key for key in keys}
             for future in as_completed(keys_of):
                 yield keys_of[future], future.result()
@@ -180,32 +183,11 @@ def _evaluator(job: Job) -> "Evaluator":
     return Evaluator(open_store(job.store), job.data, git_commit=job.git_commit, git_dirty=job.git_dirty)
 
 
-def _end_with_parent() -> None:
-    """Leave no process behind when the command is killed."""
-
-    def wait() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, name="parent", daemon=True).start()
-
-
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM be what Ctrl-C is."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _handled(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Have a signal handled so for a while."""
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)

@@ -109,8 +109,8 @@ class TrivialAugmentWide(Policy):
     def __post_init__(self) -> None:
         _check_flavour(self.flavour)
 
-    def settings(self, size: Size) -> tuple[Setting, ...]:  # noqa: ARG002  # only RandAugment's depend on it
-        """Return each operation at each bin, with + and with -."""
+    def settings(self, _size: Size) -> tuple[Setting, ...]:
+        """Return each operation at each bin, with + and with -, whatever the size."""
         return trivial_augment_settings()
 
     def draw(self, u: Tensor) -> Tensor:

@@ -163,3 +163,10 @@ def test_the_fingerprint_sees_every_pixel_and_label(digits: Arrays) -> None:
         changed = getattr(digits, field).copy()
         changed.flat[-1] += 1
         assert fingerprint(replace(digits, **{field: changed})) != fingerprint(digits)
+
+
+def test_images_of_one_size_have_no_cuts() -> None:
+    images = Images(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3))
+    assert [part.labels.tolist() for part in images.stream(torch.tensor([2, 0, 1]), 2)] == [[2, 0], [1]]
+    with pytest.raises(ValueError, match="are not cut out of larger ones"):
+        next(images.stream(torch.arange(3), 2, torch.zeros(3, 6)))

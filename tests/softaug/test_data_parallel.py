@@ -1,9 +1,12 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -80,6 +83,37 @@ def test_a_rank_that_dies_ends_the_others_and_is_named(make_recipe: Any, digits:
     with pytest.raises(RuntimeError, match=r"rank \d of 2 ended with exit code -9"):
         list(generator)
     assert multiprocessing.active_children() == []
+
+
+CALLER = """
+import multiprocessing, sys, torch
+from softaug.arrays import load
+from softaug.data import split
+from softaug.data_parallel import fit_parallel
+from softaug.recipe import Recipe
+
+if __name__ == "__main__":
+    recipe = Recipe.model_validate_json(sys.argv[1])
+    cpu = torch.device("cpu")
+    for _ in fit_parallel(recipe, split(load("digits", None), recipe.data), devices=(cpu, cpu)):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_when_the_caller_is_killed_its_processes_end(make_recipe: Any, tmp_path: Path) -> None:
+    script = tmp_path / "caller.py"
+    script.write_text(CALLER)
+    recipe = make_recipe(**SOFT | {"optim": {"epochs": 10_000, "batch_size": 32}})
+    command = [sys.executable, str(script), recipe.model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout is not None
+        waiting, stopped = (psutil.Process(int(pid)) for pid in caller.stdout.readline().split())
+        stopped.suspend()  # the other one waits for it, so that it would notice nothing by itself
+        caller.kill()
+    assert psutil.wait_procs([waiting], timeout=20)[1] == []
+    stopped.resume()
+    assert psutil.wait_procs([stopped], timeout=20)[1] == []
 
 
 @pytest.mark.slow
