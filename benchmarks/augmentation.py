@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from plain_pytorch import GaussianCrop
 from torch import Tensor
 from torchvision import transforms
 
@@ -54,29 +55,10 @@ def batched(augmentation: Augmentation, pixels: Tensor, labels: Tensor, epoch: i
         label(augmentation.recipe, augmentation.apply(pixels[part], draws.take(part)), labels[part])
 
 
-class ListingOne:
-    """The paper's Listing 1, one image at a time, with its missing attribute (D8) mended."""
-
-    def __init__(self, classes: int, sigma: float, k: float) -> None:
-        self.chance, self.sigma, self.k = 1 / classes, sigma, k
-
-    def draw_offset(self, limit: int, sigma: float) -> int:
-        """Redraw a normal until it lies within the limit, 100 times at most."""
-        for _ in range(100):
-            x = torch.randn(1) * sigma
-            if abs(x) <= limit:
-                return int(x)
-        return 0
-
-    def __call__(self, image: Tensor) -> tuple[Tensor, float]:
-        """Return the crop and its confidence."""
-        height, width = image.shape[1:]
-        canvas = torch.zeros(3, 3 * height, 3 * width)
-        canvas[:, height : 2 * height, width : 2 * width] = image
-        rows, columns = self.draw_offset(height, self.sigma * height), self.draw_offset(width, self.sigma * width)
-        seen = canvas[:, height + rows : 2 * height + rows, width + columns : 2 * width + columns]
-        visible = (height - abs(rows)) * (width - abs(columns)) / (height * width)
-        return seen, 1 - (1 - self.chance) * (1 - visible) ** self.k
+def soften(crop: tuple[Tensor, float]) -> tuple[Tensor, float]:
+    """Return a crop and its confidence (Eq. 3)."""
+    seen, visible = crop
+    return seen, 1 - (1 - 1 / KNOWN.classes) * (1 - visible) ** 2
 
 
 def per_sample_pipeline(recipe: Recipe) -> Callable[[Image.Image], object]:
@@ -88,7 +70,7 @@ def per_sample_pipeline(recipe: Recipe) -> Callable[[Image.Image], object]:
         + [transforms.RandomHorizontalFlip()]
         + ([policies[recipe.policy.kind]()] if recipe.policy is not None else [])
         + [transforms.ToTensor(), transforms.Normalize(KNOWN.mean, KNOWN.std)]
-        + ([ListingOne(KNOWN.classes, sigma=0.3, k=2)] if soft else [])
+        + ([GaussianCrop(0.3), soften] if soft else [])
     )
 
 

@@ -9,16 +9,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import torch
-from numpy.typing import NDArray
-from PIL import Image
+from plain_pytorch import Arrays, Cropped, Pictures, Sample, softened, top1_error, weighted_kl
 from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from softaug.arrays import load
@@ -40,75 +37,12 @@ CELLS = [
 SOFT_TARGETS = ("soft target", "soft target & weight")
 SOFT_WEIGHTS = ("soft weight", "soft target & weight")
 
-Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (N, 8, 8), labels (N,)
-Sample = tuple[Tensor, int, float, float]  # image, label, confidence, weight
-
-
-class Digits(Dataset[tuple[Tensor, int]]):
-    """Images and labels as torchvision's data sets hold them: a PIL image is made and transformed on access."""
-
-    def __init__(self, arrays: Arrays, transform: transforms.Compose) -> None:
-        self.images, self.labels = arrays
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
-
-
-class GaussianCrop:
-    """The paper's Listing 1: crop one image by a truncated normal offset and say how much of it is still seen."""
-
-    def __init__(self, sigma: float) -> None:
-        self.sigma = sigma
-
-    def __call__(self, image: Tensor) -> tuple[Tensor, float]:
-        """Return the crop of an image (C, H, W), zeros outside it, and the visible part in [0, 1]."""
-        channels, height, width = image.shape
-        canvas = torch.zeros(channels, 3 * height, 3 * width)
-        canvas[:, height : 2 * height, width : 2 * width] = image
-        down, right = self.draw_offset(height), self.draw_offset(width)
-        seen = canvas[:, height + down : 2 * height + down, width + right : 2 * width + right]
-        return seen, (height - abs(down)) * (width - abs(right)) / (height * width)
-
-    def draw_offset(self, side: int) -> int:
-        """Draw a normal until it lies within the side; truncate it to whole pixels."""
-        while True:
-            offset = float(torch.randn(1)) * self.sigma * side
-            if abs(offset) <= side:
-                return int(offset)
-
-
-class SoftDigits(Dataset[Sample]):
-    """Training images cropped for an arm, with the confidence of the label and the weight of the sample."""
-
-    def __init__(self, digits: Digits, arm: str, sigma: float) -> None:
-        self.digits = digits
-        self.arm = arm
-        self.crop = GaussianCrop(sigma) if sigma > 0 else None
-
-    def __len__(self) -> int:
-        return len(self.digits)
-
-    def __getitem__(self, index: int) -> Sample:
-        image, label = self.digits[index]
-        visible = 1.0
-        if self.crop is not None:
-            image, visible = self.crop(image)
-        softened = 1 - (1 - 1 / CLASSES) * (1 - visible) ** K
-        confidence = 1 - ALPHA if self.arm == "label smoothing" else 1.0
-        if self.arm in SOFT_TARGETS:
-            confidence = softened
-        return image, label, confidence, softened if self.arm in SOFT_WEIGHTS else 1.0
-
 
 def training_loader(arrays: Arrays, arm: str, sigma: float) -> DataLoader[Sample]:
     """Return shuffled batches of an arm; the standard crop is torchvision's."""
     standard = [transforms.RandomCrop(8, padding=1)] if arm == "standard crop" else []
-    digits = Digits(arrays, transforms.Compose([*standard, *to_normalised()]))
-    return DataLoader(SoftDigits(digits, arm, sigma), batch_size=BATCH, shuffle=True, num_workers=0)
+    pictures = Pictures(arrays, transforms.Compose([*standard, *to_normalised()]))
+    return DataLoader(Cropped(pictures, sigma), batch_size=BATCH, shuffle=True, num_workers=0)
 
 
 def to_normalised() -> list[Any]:
@@ -117,22 +51,11 @@ def to_normalised() -> list[Any]:
     return [transforms.ToTensor(), transforms.Normalize(known.mean, known.std)]
 
 
-def weighted_kl(logits: Tensor, labels: Tensor, confidence: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean over a batch of weight x KL divergence to the softened target (Eqs. 4-6)."""
-    others = (1 - confidence) / (CLASSES - 1)
-    target = others.unsqueeze(1).repeat(1, CLASSES).scatter(1, labels.unsqueeze(1), confidence.unsqueeze(1))
-    divergence = functional.kl_div(functional.log_softmax(logits, dim=1), target, reduction="none").sum(dim=1)
-    return (weight * divergence).mean()
-
-
-def top1_error(model: nn.Module, test: Arrays) -> float:
-    """Return the percentage of test images that the model gets wrong."""
-    model.eval()
-    wrong = 0
-    with torch.no_grad():
-        for images, labels in DataLoader(Digits(test, transforms.Compose(to_normalised())), batch_size=512):
-            wrong += int((model(images).argmax(dim=1) != labels).sum())
-    return 100 * wrong / len(test[1])
+def confidence_and_weight(arm: str, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what an arm makes of the visible parts of a batch's images."""
+    soft, ones = softened(visible, classes=CLASSES, k=K), torch.ones_like(visible)
+    confidence = (1 - ALPHA) * ones if arm == "label smoothing" else ones
+    return soft if arm in SOFT_TARGETS else confidence, soft if arm in SOFT_WEIGHTS else ones
 
 
 def train(config: dict[str, Any], train_set: Arrays, test_set: Arrays) -> None:
@@ -147,8 +70,8 @@ def train(config: dict[str, Any], train_set: Arrays, test_set: Arrays) -> None:
     for epoch in range(1, epochs + 1):
         model.train()
         total = 0.0
-        for images, labels, confidence, weight in loader:
-            loss = weighted_kl(model(images), labels, confidence.float(), weight.float())
+        for images, labels, visible in loader:
+            loss = weighted_kl(model(images), labels, *confidence_and_weight(config["cell"]["arm"], visible.float()))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -156,7 +79,7 @@ def train(config: dict[str, Any], train_set: Arrays, test_set: Arrays) -> None:
             total += loss.item()
         metrics = {"epoch": epoch, "train_loss": total / len(loader)}
         if epoch == epochs:
-            metrics["test_top1_error"] = top1_error(model, test_set)
+            metrics["test_top1_error"] = top1_error(model, Pictures(test_set, transforms.Compose(to_normalised())))
         tune.report(metrics)
 
 
