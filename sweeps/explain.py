@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from sweeps.problems import Problem, did_you_mean, known
 from sweeps.shapes import FILE, RECIPE, Shape, alternatives, choices, in_words, inside, keys, of_kind, types
 from sweeps.strict_yaml import Node, shown
-from sweeps.sweep_file import NAME_IN_WORDS
+from sweeps.sweep_entries import NAME_IN_WORDS
 
 EXPONENT = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?e([-+]?)([0-9]+)", re.IGNORECASE)
 DECIMAL = re.compile(r"[-+]?([0-9]+|[0-9]*\.[0-9]+)")

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from softaug.recipe import Recipe
 from sweeps import cluster, preflight
 from sweeps.launched import save
 from sweeps.preflight import Refused
-from sweeps.resolved import ResolvedSweep
+from sweeps.resolved import Cell, ResolvedSweep, recipes_of
 from sweeps.stop_on_signals import caught_signals, stop_on_signals
 from sweeps.survey import Survey, survey
 from sweeps.tracker_process import TrackerProcess
@@ -23,6 +23,11 @@ from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
+
+if TYPE_CHECKING:
+    from sweeps.search_run import SearchRun
+
+UNKNOWN = 10**6  # trials to do, of a search
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ class View(Protocol):
 
     def watch(self, slots: int) -> None:
         """Start showing how the sweep stands, with this many trials at once."""
+
+    def grow(self, sweep: ResolvedSweep) -> None:
+        """Show the sweep as it stands now that a search has asked for another cell."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +91,45 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         stack.callback(tracker.kill)
         slots = 0
         cluster.remove_abandoned()
-        if to_do:
-            view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do; starting Ray")
+        search = _search(store, sweep, owned.id, tracker, view)
+        most = UNKNOWN if search is not None and (to_do or search.anything_to_come()) else len(to_do)
+        if most:
+            and_more = "" if search is None else ", and what the search asks for"
+            view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do{and_more}; starting Ray")
             stack.enter_context(cluster.cluster(settings.address))
             stack.enter_context(caught_signals())  # again: Ray has its own handler of SIGTERM
-            slots = min(cluster.slots(sweep.resources), settings.max_concurrent or len(to_do), len(to_do))
+            slots = min(cluster.slots(sweep.resources), settings.max_concurrent or most, most)
         _prepare(store, sweep, to_do, retry_failed=settings.retry_failed)
         tracker.start(store, sweep, settings.tracking_uri or "", owned.id, upload_weights=settings.upload_weights)
         trouble = None
-        if to_do:
+        if most:
             from sweeps.train import train
 
             view.watch(slots)
-            trouble = train(sweep, to_do, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
-        missing = tracker.close(sweep.trial_keys)
-        return Outcome(survey(store, sweep), launches.stop_requested(store, owned.id), missing, trouble)
+            trouble = train(sweep, to_do, search, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
+        elif search is not None:
+            search.more()  # nothing to run: it is over, and its winners are known
+        final = sweep if search is None else search.sweep
+        missing = tracker.close(final.trial_keys)
+        return Outcome(survey(store, final), launches.stop_requested(store, owned.id), missing, trouble)
+
+
+def _search(
+    store: Store, sweep: ResolvedSweep, launch: str, tracker: "TrackerProcess | _Offline", view: View
+) -> "SearchRun | None":
+    """Return the sweep's search, ready to ask; what it asks for is kept before it can begin."""
+    if sweep.search is None:
+        return None
+    from sweeps.search_run import SearchRun
+
+    def grown(sweep: ResolvedSweep, cell: Cell) -> None:
+        for recipe in recipes_of(cell):
+            TrialFolder(store, recipe.key).write_recipe(recipe)
+        save(store, sweep)
+        tracker.add(cell)
+        view.grow(sweep)
+
+    return SearchRun(store, sweep, launch, grown=grown, say=view.say)
 
 
 def _to_do(sweep: ResolvedSweep, settings: Settings, say: Callable[[str], None]) -> list[Recipe]:
@@ -134,6 +166,9 @@ class _Offline:
 
     def start(self, *_what: object, **_options: object) -> None:
         """Start nothing."""
+
+    def add(self, cell: Cell) -> None:
+        """Note nothing."""
 
     def changed(self, key: str, ended: bool) -> None:
         """Note nothing."""

@@ -43,6 +43,10 @@ class LiveView:
         self.thread = threading.Thread(target=show, name="view", daemon=True)
         self.thread.start()
 
+    def grow(self, sweep: ResolvedSweep) -> None:
+        """Show from now on the sweep as it has grown."""
+        self.surveyor.sweep = sweep
+
     def close(self) -> None:
         """Show the last state and stop."""
         self.over.set()

@@ -39,7 +39,7 @@ def check(sweep: ResolvedSweep, *, store: Store, data: Path | None, tracking_uri
 def missing_data(sweep: ResolvedSweep, data: Path | None) -> list[str]:
     """Return a problem for every data set of the sweep that is not there."""
     problems = []
-    for name in sorted({cell.recipe["data"]["name"] for cell in sweep.cells}):
+    for name in sorted(sweep.data_names):
         try:
             datasets.locate(name, data)
         except MissingData as error:

@@ -7,14 +7,9 @@ It is what a launch makes the ledger match, and what status, sync and report rea
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from softaug.recipe import Recipe
+from sweeps.search import Frozen, Search
 from trainables.sealed import Entry
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Axis(Frozen):
@@ -55,8 +50,18 @@ class Cell(Frozen):
         return ", ".join([self.arm, *(f"{name} {value}" for name, value in self.axes.items())])
 
 
+def recipes_of(cell: Cell) -> Iterator[Recipe]:
+    """Yield the recipe of every trial of a cell."""
+    for seed in cell.trials:
+        yield Recipe.model_validate({**cell.recipe, "seed": seed})
+
+
 class ResolvedSweep(Entry):
-    """Arms x axes x seeds of one sweep at one scale; the baseline's cell first, the others in file order."""
+    """Arms x axes x seeds of one sweep at one scale; the baseline's cell first, the others in file order.
+
+    Of a sweep with a search, `search_cells` are those the search has asked for so far, and `cells` end with its winners,
+    once they are known. Only `cells` enter tables and figures.
+    """
 
     name: str
     scale: str
@@ -70,6 +75,8 @@ class ResolvedSweep(Entry):
     figure: Figure | None
     resources: Resources
     source: str  # the sweep file's text
+    search: Search | None = None
+    search_cells: list[Cell] = []
 
     @property
     def experiment(self) -> str:
@@ -77,12 +84,22 @@ class ResolvedSweep(Entry):
         return f"{self.name}@{self.scale}"
 
     @property
+    def data_names(self) -> set[str]:
+        """The data sets of all cells, those that a search may yet ask for included: it has one."""
+        searched = set() if self.search is None else {self.search.base["data"]["name"]}
+        return searched | {cell.recipe["data"]["name"] for cell in self.cells}
+
+    @property
+    def all_cells(self) -> list[Cell]:
+        """Those of the search, then those that enter tables."""
+        return [*self.search_cells, *self.cells]
+
+    @property
     def trial_keys(self) -> list[str]:
-        """Keys of all trials, all seeds of a cell adjacent, baseline first."""
-        return [key for cell in self.cells for key in cell.trials.values()]
+        """Keys of all trials, all seeds of a cell adjacent; those of a search first, then the baseline's."""
+        return [key for cell in self.all_cells for key in cell.trials.values()]
 
     def recipes(self) -> Iterator[Recipe]:
         """Yield the recipe of every trial in the order of `trial_keys`."""
-        for cell in self.cells:
-            for seed in cell.trials:
-                yield Recipe.model_validate({**cell.recipe, "seed": seed})
+        for cell in self.all_cells:
+            yield from recipes_of(cell)

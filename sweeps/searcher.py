@@ -12,6 +12,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from softaug.recipe import Recipe, canonical
+from sweeps.search_run import SearchRun
 from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
@@ -20,9 +21,16 @@ from trainables.store import Store
 LOOK_ELSEWHERE_EVERY_S = 1.0
 
 
+class Waiting(deque[Recipe]):
+    """Trials that have not begun. `looked_at`: when all of them were running elsewhere, on the monotonic clock."""
+
+    looked_at = -LOOK_ELSEWHERE_EVERY_S
+
+
 class LedgerSearcher(Searcher):
     """Suggests `recipes` whose trial has not ended; `changed(key, ended)` is called whenever one moved on.
 
+    Trials that a `search` asks for go before those that are left of `recipes`, which keep the slots busy while it waits.
     `unsaved`: why the store could not be written to, once it could not.
     """
 
@@ -34,26 +42,32 @@ class LedgerSearcher(Searcher):
         *,
         changed: Callable[[str, bool], None],
         warn: Callable[[str], None],
+        search: SearchRun | None = None,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self.store = store
         self.launch = launch
-        self.waiting = deque(recipes)
+        asked = set() if search is None else search.trial_keys
+        self.asked = Waiting(recipe for recipe in recipes if recipe.key in asked)
+        self.waiting = Waiting(recipe for recipe in recipes if recipe.key not in asked)
         self.running: dict[str, Recipe] = {}
         self.changed = changed
         self.warn = warn
-        self.looked_elsewhere = 0.0
+        self.search = search
         self.unsaved: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None while the only ones left run elsewhere, or FINISHED."""
         if launches.stop_requested(self.store, self.launch):
-            self.waiting.clear()
-        if not self.waiting:
-            return None if self.running else Searcher.FINISHED
-        recipe = self._next_free()
-        if recipe is None:
+            self._end()
+        try:
+            recipe = self._next_free()
+        except OSError as error:
+            self.unsaved = self.store.explain(error)
+            self._end()
             return None
+        if recipe is None:
+            return None if self._goes_on else Searcher.FINISHED
         self.running[trial_id] = recipe
         return {"trial_key": recipe.key, "recipe": canonical(recipe)}
 
@@ -72,7 +86,7 @@ class LedgerSearcher(Searcher):
             self.waiting.append(recipe)
         elif said.get("state") == "unsaved":
             self.unsaved = said["note"]  # no trial can be kept now, so no more are begun
-            self.waiting.clear()
+            self._end()
         elif said.get("note"):
             self.warn(f"trial {recipe.key[:12]} {said['note']}")
         if not error:  # else the launch is about to write how it ended
@@ -88,20 +102,39 @@ class LedgerSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing: the ledger says what is left."""
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a trial may come yet."""
+        return bool(self.running or self.asked or self.waiting or not (self.search is None or self.search.over))
+
+    def _end(self) -> None:
+        """Begin no more trials."""
+        self.asked.clear()
+        self.waiting.clear()
+        if self.search is not None:
+            self.search.stop()
+
     def _next_free(self) -> Recipe | None:
-        if time.monotonic() - self.looked_elsewhere < LOOK_ELSEWHERE_EVERY_S:
+        """Return the next trial that is not running elsewhere, None if there is none now."""
+        if self.search is not None and not self.asked:
+            self.asked.extend(self.search.more())
+        return self._first_free(self.asked) or self._first_free(self.waiting)
+
+    def _first_free(self, waiting: Waiting) -> Recipe | None:
+        if time.monotonic() - waiting.looked_at < LOOK_ELSEWHERE_EVERY_S:
             return None
-        others = launches.alive(self.store).keys() - {self.launch}
-        for _ in range(len(self.waiting)):
-            recipe = self.waiting.popleft()
+        others = launches.alive(self.store).keys() - {self.launch} if waiting else set()
+        for _ in range(len(waiting)):
+            recipe = waiting.popleft()
             trial = TrialFolder(self.store, recipe.key)
             if self._has_ended(trial):
                 self.changed(recipe.key, True)
             elif others and trial.owner() in others:
-                self.waiting.append(recipe)
+                waiting.append(recipe)
             else:
                 return recipe
-        self.looked_elsewhere = time.monotonic()
+        if waiting:
+            waiting.looked_at = time.monotonic()
         return None
 
     def _has_ended(self, trial: TrialFolder) -> bool:

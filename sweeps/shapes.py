@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sweeps.sweep_file import RECIPE_FIELDS, schema
+from sweeps.sweep_entries import RECIPE_FIELDS
+from sweeps.sweep_file import schema
 
 Shape = dict[str, Any]
 

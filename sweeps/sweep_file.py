@@ -6,55 +6,19 @@ all else is replaced: a scale whose `resources` name no `gpus` runs on the CPU.
 
 from collections.abc import Iterator
 from functools import cache
-from math import isfinite
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from softaug.presets import PresetName
 from softaug.recipe import Recipe
 from softaug.recipe_parts import Part
 from sweeps.resolved import Figure
+from sweeps.search_file import SearchEntry, SearchFields
+from sweeps.sweep_entries import AxisValues, Entry, Label, Name, RecipeFields, Seeds, Text
 
-T = TypeVar("T")
 MAX_GPUS = 64
 PAPER_SCALE = "paper"
-NAME_IN_WORDS = "1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or digit"
-RECIPE_FIELDS = "#/$defs/RecipeFields"
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must be printable text in one line, without control characters")
-    return text
-
-
-def _unfolded(text: str) -> str:
-    return _printable(" ".join(text.split()))
-
-
-def _number_or_text(value: object) -> float | int | str:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("every value of an axis must be a number or a text")
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"{value} is not finite")
-    return value
-
-
-def _without_repeats(values: list[T]) -> list[T]:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise ValueError(f"{value} is listed twice; remove one")
-    return values
 
 
 def _whole_above_one(gpus: float) -> float:
@@ -63,30 +27,10 @@ def _whole_above_one(gpus: float) -> float:
     return gpus
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description=f"a name of {NAME_IN_WORDS}")]
-Text = Annotated[str, AfterValidator(_unfolded), Field(min_length=1, max_length=1000)]
-Label = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=80)]
-Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, lt=2**32)]],
-    Field(min_length=1, max_length=1000),
-    AfterValidator(_without_repeats),
-]
-AxisValue = Annotated[
-    float | int | str, PlainValidator(_number_or_text), WithJsonSchema({"type": ["number", "string"]})
-]
-AxisValues = Annotated[list[AxisValue], Field(min_length=1, max_length=1000), AfterValidator(_without_repeats)]
-# pydantic refuses a $ref to what it did not make itself; schema() puts it right.
-RecipeFields = Annotated[dict[str, Any], WithJsonSchema({"x-ref": RECIPE_FIELDS})]
 Cost = Annotated[
     Annotated[Text, Tag("text")] | Annotated[dict[str, Text], Tag("mapping")],
     Discriminator(lambda cost: "mapping" if isinstance(cost, dict) else "text"),
 ]
-
-
-class Entry(BaseModel):
-    """Base of every part of a sweep file: frozen, no unknown fields, no silent conversions, finite numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class AxisEntry(Entry):
@@ -120,6 +64,7 @@ class ScaleEntry(Entry):
     axes: dict[str, AxisValues] = {}
     arms: dict[str, RecipeFields] = {}
     drop: list[str] = []
+    search: SearchFields = {}
     resources: ResourcesEntry = ResourcesEntry()
 
 
@@ -140,6 +85,7 @@ class SweepFile(Entry):
     base: RecipeFields = {}
     axes: dict[Name, AxisEntry] = {}
     arms: Annotated[list[ArmEntry], Field(min_length=1, max_length=100)]
+    search: SearchEntry | None = None
     figure: Figure | None = None
     resources: ResourcesEntry = ResourcesEntry()
     scales: dict[Name, ScaleEntry] = {}
@@ -148,22 +94,29 @@ class SweepFile(Entry):
 @cache
 def recipe_fields() -> tuple[str, ...]:
     """Return the dotted names of all recipe fields that hold one value and may be set: data.name, crop.sigma, ..."""
-    return tuple(dict.fromkeys(name for name in _leaves(Recipe, "") if name != "seed"))
+    return tuple(dict.fromkeys(name for name, _ in _leaves(Recipe, "") if name != "seed"))
 
 
-def _leaves(part: type[Part], prefix: str) -> Iterator[str]:
+@cache
+def number_fields() -> dict[str, type[int] | type[float]]:
+    """Return the recipe fields that hold a number, and whether that may be a fraction."""
+    found = {name: {float, int} & set(_types(annotation)) for name, annotation in _leaves(Recipe, "")}
+    return {name: float if float in types else int for name, types in found.items() if types and name != "seed"}
+
+
+def _leaves(part: type[Part], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, field in part.model_fields.items():
-        inner = _parts(field.annotation)
+        inner = [each for each in _types(field.annotation) if isinstance(each, type) and issubclass(each, Part)]
         for each in inner:
             yield from _leaves(each, f"{prefix}{name}.")
         if not inner:
-            yield prefix + name
+            yield prefix + name, field.annotation
 
 
-def _parts(annotation: Any) -> list[type[Part]]:
-    if isinstance(annotation, type) and issubclass(annotation, Part):
-        return [annotation]
-    return [part for argument in get_args(annotation) for part in _parts(argument)]
+def _types(annotation: Any) -> list[Any]:
+    """Return the types that an annotation is made of."""
+    arguments = get_args(annotation)
+    return [each for argument in arguments for each in _types(argument)] if arguments else [annotation]
 
 
 @cache
@@ -178,7 +131,8 @@ def schema() -> dict[str, Any]:
     del recipe["properties"]["seed"]
     for part in (recipe, *parts.values()):
         part.pop("required", None)
-    whole["$defs"] |= {**parts, "RecipeFields": recipe}
+    search = {name: value for name, value in whole["$defs"]["SearchEntry"].items() if name != "required"}
+    whole["$defs"] |= {**parts, "RecipeFields": recipe, "SearchFields": search}
     renamed: dict[str, Any] = _renamed(whole)
     return renamed
 

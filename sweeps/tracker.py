@@ -49,9 +49,16 @@ class Projection:
         self.is_running = is_running
         self.upload_weights = upload_weights
         self.experiment = Experiment(store, sweep, tracking_uri, alone=alone)
-        self.cell_of = {key: cell for cell in sweep.cells for key in cell.trials.values()}
-        self.seed_of = {key: seed for cell in sweep.cells for seed, key in cell.trials.items()}
+        self.cell_of: dict[str, Cell] = {}
+        self.seed_of: dict[str, int] = {}
+        for cell in sweep.all_cells:
+            self.add(cell)
         self.seen: dict[str, Seen] = {}  # a trial is projected after every change, so a cell need not read it again
+
+    def add(self, cell: Cell) -> None:
+        """Know of a cell, which a search may have asked for since."""
+        for seed, key in cell.trials.items():
+            self.cell_of[key], self.seed_of[key] = cell, seed
 
     def project(self, key: str) -> None:
         """Bring a trial's run up to the ledger, and its cell's."""

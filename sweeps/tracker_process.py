@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
-from sweeps.resolved import ResolvedSweep
+from sweeps.resolved import Cell, ResolvedSweep
 from trainables import launches
 from trainables.store import Store, open_store
 
@@ -42,6 +42,7 @@ class TrackerProcess:
             start_new_session=True,  # Ctrl-C is for the launch
         )
         self.say = say
+        self.started = False
         self.left: int | None = None
         self.open = 0
         self.progressed = time.monotonic()
@@ -54,8 +55,14 @@ class TrackerProcess:
 
     def start(self, store: Store, sweep: ResolvedSweep, uri: str, launch: str, *, upload_weights: bool) -> None:
         """Say what to project where."""
+        self.started = True
         what = {"store": str(store.root), "sweep": sweep.model_dump_json(), "uri": uri, "launch": launch}
         self._send("start", {**what, "upload_weights": upload_weights})
+
+    def add(self, cell: Cell) -> None:
+        """Say that a search has asked for another cell; before `start`, which knows of it, there is nothing to say."""
+        if self.started:
+            self._send(f"cell {cell.cell_key}", {"cell": cell.model_dump_json()})
 
     def changed(self, key: str, ended: bool) -> None:
         """Note that a trial moved on."""
@@ -131,6 +138,11 @@ def serve(hears: IO[str], says: IO[str]) -> None:
     thread, keys = _thread(json.loads(order), training, warn=lambda text: say(say=text))
     for line in hears:
         event = json.loads(line)
+        if "cell" in event:
+            cell = Cell.model_validate_json(event["cell"])
+            keys += cell.trials.values()
+            thread.add(cell)
+            continue
         if "close" in event:
             training.clear()
             threading.Thread(target=_tick, args=(thread, say), daemon=True).start()

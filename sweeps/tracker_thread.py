@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from trainables.sealed import Damaged
 
 if TYPE_CHECKING:
+    from sweeps.resolved import Cell
     from sweeps.tracker import Projection
 
 RUNNING_EVERY_S = 5.0
@@ -36,13 +37,14 @@ class TrackerThread(threading.Thread):
         super().__init__(name="tracker", daemon=True)
         self.connect = connect
         self.warn = warn
-        self.wake = threading.Condition()  # guards what both threads change: all down to abandoned
+        self.wake = threading.Condition()  # guards what both threads change: all down to grown
         self.due: dict[str, float] = {}  # trial key -> monotonic time to project it at
         self.all: list[str] = []  # from `close` on: what it was given
         self.left: set[str] = set()  # from `close` on: trials that are not known to be level
         self.deadline: float | None = None  # from `close` on: monotonic time of the last try
         self.abandoned = False
         self.projection: Projection | None = None
+        self.grown: list[Cell] = []  # cells that a search asked for after the start
         self.failing: dict[str, int] = {}  # trial key -> how often in a row MLflow failed at it
         self.failures = 0  # in a row, whichever the trial
         self.not_before = 0.0  # monotonic time of the next try
@@ -56,6 +58,13 @@ class TrackerThread(threading.Thread):
         with self.wake:
             self.due[key] = now if ended else min(self.due.get(key, now + RUNNING_EVERY_S), now + RUNNING_EVERY_S)
             self.wake.notify()
+
+    def add(self, cell: "Cell") -> None:
+        """Know of a cell that a search has asked for."""
+        with self.wake:
+            self.grown.append(cell)
+            if self.projection is not None:
+                self.projection.add(cell)
 
     def start_with(self, keys: list[str]) -> None:
         """Start, and project these trials: some may have moved on when no launch was there to tell."""
@@ -81,10 +90,11 @@ class TrackerThread(threading.Thread):
             began = time.monotonic()
             try:
                 if self.projection is None:
-                    self.projection = self.connect()
+                    self._connect()
             except Exception as error:
                 self._went_away(key, error)
                 continue
+            assert self.projection is not None
             try:
                 self.projection.project(key)
             except Damaged as damaged:
@@ -94,6 +104,13 @@ class TrackerThread(threading.Thread):
                 self._failed(key, error)
             else:
                 self._succeeded(key, began)
+
+    def _connect(self) -> None:
+        projection = self.connect()
+        with self.wake:
+            for cell in self.grown:
+                projection.add(cell)
+            self.projection = projection
 
     def _next(self) -> str | None:
         with self.wake:

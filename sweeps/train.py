@@ -29,11 +29,13 @@ from trainables.trial import Job, Trial
 
 if TYPE_CHECKING:
     from sweeps.launch import Settings
+    from sweeps.search_run import SearchRun
 
 
 def train(
     sweep: ResolvedSweep,
     to_do: list[Recipe],
+    search: "SearchRun | None",
     settings: "Settings",
     launch: str,
     slots: int,
@@ -41,12 +43,14 @@ def train(
     changed: Callable[[str, bool], None],
     warn: Callable[[str], None],
 ) -> str | None:
-    """Run these recipes, `slots` at a time; `changed(trial key, ended)` is called whenever one moved on.
+    """Run these recipes and what the search asks for, `slots` at a time; `changed(trial key, ended)` is called
+    whenever one moved on.
 
     Returns why it could not go on to the end: the store cannot be written to, or Ray is lost.
     """
     tune_memory.repair()
-    loaded = {name: _load(name, settings.data, warn) for name in {recipe.data.name for recipe in to_do}}
+    names = {recipe.data.name for recipe in to_do} if search is None else sweep.data_names
+    loaded = {name: _load(name, settings.data, warn) for name in names}
     source = code()
     job = Job(
         store=str(settings.store.root),
@@ -64,7 +68,7 @@ def train(
         tune.with_parameters(Trial, job=job, data=shared),
         {"cpu": sweep.resources.cpus, "gpu": sweep.resources.gpus},
     )
-    searcher = LedgerSearcher(settings.store, launch, to_do, changed=changed, warn=warn)
+    searcher = LedgerSearcher(settings.store, launch, to_do, changed=changed, warn=warn, search=search)
     deaths = Deaths(settings.store, launch, silent_after_s=settings.silent_after_s, changed=changed, warn=warn)
     folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-tune-")  # Tune's own state, which nobody reads
     tuner = tune.Tuner(
