@@ -32,6 +32,7 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused
 from sweeps.problems import Problems
+from sweeps.search_growth import continued
 from sweeps.survey import status_json, survey
 from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.launches import AlreadyRunning
@@ -69,8 +70,9 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what launching a sweep would run."""
-    resolved = load(sweep, scale=scale, seeds=seeds_of(seeds))
-    now = survey(open_store(store), resolved)
+    opened = open_store(store)
+    resolved = continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds)))
+    now = survey(opened, resolved)
     trials, done = len(now.trials), now.ended
     if as_json:
         counts = {"cells": len(resolved.cells), "trials": trials, "done": done, "to_do": trials - done}
@@ -103,8 +105,8 @@ def launch(
     from sweeps.launch import launch as run
     from sweeps.live import live_view, print_outcome
 
-    resolved = load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus)
     opened = open_store(store)
+    resolved = continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus))
     settings = Settings(
         store=opened,
         data=data.expanduser().absolute() if data else None,

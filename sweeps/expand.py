@@ -9,12 +9,15 @@ from softaug.recipe import Recipe, canonical
 from softaug.recipe_rules import check_shares, train_images
 from sweeps.catalog_files import locate, read
 from sweeps.explain import explain_file, explain_recipe
-from sweeps.layers import Draft, at_scale, default_scale, drafts, scale_names, size, with_entries
+from sweeps.layers import Draft, at_scale, default_scale, drafts, layered, scale_names, size, with_entries
 from sweeps.problems import Problem, Problems, known
 from sweeps.references import broken_references
 from sweeps.resolved import Axis, Cell, ResolvedSweep, Resources
+from sweeps.search import Budget, Choice, Halving, Parameter, Search, nested
+from sweeps.search_file import ParameterEntry, SearchEntry
+from sweeps.search_rules import wrong_search
 from sweeps.strict_yaml import Node, parse
-from sweeps.sweep_file import MAX_GPUS, SweepFile
+from sweeps.sweep_file import MAX_GPUS, SweepFile, number_fields
 
 MAX_TRIALS = 100_000
 
@@ -37,7 +40,11 @@ def resolve(
     sweep = parse(source, file)
     problems = [*_wrong_fields(sweep), *_wrong_fields(_with_options(sweep, seeds, gpus)), *broken_references(sweep)]
     for name in scale_names(sweep):
-        problems += _wrong_cells(_with_options(at_scale(sweep, name), seeds, gpus), name)
+        scaled = _with_options(at_scale(sweep, name), seeds, gpus)
+        problems += _wrong_cells(scaled, name)
+        if sweep.has("search"):
+            wrong = list(_wrong_fields(scaled))
+            problems += wrong or wrong_search(scaled, name)
     chosen = default_scale(sweep) if scale is None else scale
     if chosen not in scale_names(sweep) and scale is not None:
         hint = known(scale, scale_names(sweep))
@@ -112,6 +119,7 @@ def _resolved(sweep: Node, scale: str, source: str) -> ResolvedSweep:
     file = SweepFile.model_validate(sweep.plain)
     cells = [_cell(draft, file) for draft in drafts(sweep)]
     arms = {cell.arm for cell in cells}
+    search = _search(file.search, sweep, file)
     lines = {} if file.figure is None else {arm: axis for arm, axis in file.figure.lines.items() if arm in arms}
     return ResolvedSweep(
         name=file.name,
@@ -121,12 +129,62 @@ def _resolved(sweep: Node, scale: str, source: str) -> ResolvedSweep:
         cost=file.cost if isinstance(file.cost, str) else file.cost.get(scale, ""),
         baseline=file.baseline,
         seeds=file.seeds,
-        axes={name: Axis(**axis.model_dump()) for name, axis in file.axes.items()},
+        axes={name: Axis(**axis.model_dump()) for name, axis in file.axes.items()} | _searched_axes(search),
         cells=sorted(cells, key=lambda cell: cell.arm != file.baseline),
         figure=None if file.figure is None else file.figure.model_copy(update={"lines": lines}),
         resources=Resources(**file.resources.model_dump()),
         source=source,
+        search=search,
     )
+
+
+def _search(entry: SearchEntry | None, sweep: Node, file: SweepFile) -> Search | None:
+    if entry is None:
+        return None
+    searched = layered(sweep.at("base"), sweep.at("search").at("base"))
+    return Search(
+        parameters=[_parameter(name, each) for name, each in entry.space.items()],
+        base={name: node.plain for name, node in searched.entries.items()},
+        confirm_base=file.base,
+        preset=file.preset,
+        minimize=list(entry.minimize),
+        sampler=entry.sampler,
+        seed=entry.seed,
+        seeds=entry.seeds,
+        budget=Budget(**entry.budget.model_dump()),
+        in_flight=entry.in_flight,
+        halving=None if entry.scheduler is None else Halving(**entry.scheduler.model_dump(exclude={"kind"})),
+        winners=entry.winners,
+    )
+
+
+def _parameter(name: str, entry: ParameterEntry) -> Parameter:
+    label, field = entry.label or name, entry.field or ""
+    if entry.choices is not None:
+        choices = [Choice(value=value, fields=fields) for value, fields in entry.choices.items()]
+        return Parameter(name=name, label=label, kind="choice", choices=choices, when=entry.when)
+    if entry.values is not None:
+        choices = [Choice(value=value, fields=nested(field, value)) for value in entry.values]
+        return Parameter(name=name, label=label, kind="choice", field=field, choices=choices, when=entry.when)
+    assert entry.low is not None
+    assert entry.high is not None
+    return Parameter(
+        name=name,
+        label=label,
+        kind="int" if number_fields()[field] is int else "float",
+        field=field,
+        low=entry.low,
+        high=entry.high,
+        step=entry.step,
+        log=entry.log,
+        when=entry.when,
+    )
+
+
+def _searched_axes(search: Search | None) -> dict[str, Axis]:
+    """Return the parameters of a search as axes, of which winners have values."""
+    parameters = [] if search is None else search.parameters
+    return {each.name: Axis(field=each.field or each.name, label=each.label, values=[]) for each in parameters}
 
 
 def _cell(draft: Draft, file: SweepFile) -> Cell:

@@ -21,6 +21,14 @@ def save(store: Store, sweep: ResolvedSweep) -> None:
     store.write(path, sweep.sealed(path, indent=1))
 
 
+def read(store: Store, experiment: str) -> ResolvedSweep | None:
+    """Return a sweep at a scale as last launched, None if it never was or its file is damaged."""
+    try:
+        return ResolvedSweep.read(store, f"sweeps/{experiment}.json")
+    except (FileNotFoundError, Damaged):
+        return None
+
+
 def saved(store: Store) -> list[ResolvedSweep]:
     """Return all sweeps of a store whose file is intact."""
     return [sweep for sweep in _read(store) if isinstance(sweep, ResolvedSweep)]

@@ -44,6 +44,8 @@ def at_scale(sweep: Node, scale: str) -> Node:
     fields |= {name: override.at(name) for name in ("seeds", "resources") if override.has(name)}
     fields["base"] = layered(sweep.at("base"), override.at("base"))
     fields["axes"] = with_entries(sweep.at("axes"), _axes(sweep, override))
+    if sweep.at("search").value is not None:
+        fields["search"] = layered(sweep.at("search"), override.at("search"))
     fields["arms"] = replace(sweep.at("arms"), value=list(_arms(sweep, override)))
     return replace(sweep, value=fields)
 
@@ -69,7 +71,7 @@ def drafts(sweep: Node) -> Iterator[Draft]:
         place = replace(arm.at("set"), line=arm.line)
         fields = [str(axis.at("field").value).split(".") for axis in over.values()]
         for values in product(*(scalars(axis) for axis in over.values())):
-            on_axes = [_as_fields(place, parts, value) for parts, value in zip(fields, values, strict=True)]
+            on_axes = [as_fields(place, parts, value) for parts, value in zip(fields, values, strict=True)]
             chosen = dict(zip(over, values, strict=True))
             yield Draft(arm, chosen, layered(sweep.at("base"), arm.at("set"), *on_axes))
 
@@ -129,8 +131,8 @@ def _arms(sweep: Node, override: Node) -> Iterator[Node]:
             yield with_entries(arm, {"set": layered(arm.at("set"), more)})
 
 
-def _as_fields(place: Node, parts: list[str], value: Node) -> Node:
-    """Return an axis value as recipe fields; the parts around it count as written at `place`, in the arm."""
+def as_fields(place: Node, parts: list[str], value: Node) -> Node:
+    """Return a value of an axis or of a search as recipe fields; the parts around it count as written at `place`."""
     if not parts:
         return value
-    return replace(place, value={parts[0]: _as_fields(place.at(parts[0]), parts[1:], value)})
+    return replace(place, value={parts[0]: as_fields(place.at(parts[0]), parts[1:], value)})

@@ -78,6 +78,8 @@ def _scales(sweep: Node) -> Iterator[Problem]:
     yield from _unknown([sweep.at("default_scale")], "scale", names)
     yield from _unknown_keys(sweep.at("cost"), "scale", names)
     for scale in sweep.at("scales").entries.values():
+        if scale.has("search") and not sweep.has("search"):
+            yield scale.at("search").problem("the sweep has no search that a scale could change", "add search")
         yield from _unknown_keys(scale.at("axes"), "axis", sweep.at("axes").entries)
         yield from _unknown_keys(scale.at("arms"), "arm", _arm_names(sweep))
         yield from _unknown(scale.at("drop").items, "arm", _arm_names(sweep))

@@ -48,10 +48,7 @@ class Parameter(Frozen):
         """Return the recipe fields that a value sets."""
         if self.kind == "choice":
             return next(choice.fields for choice in self.choices if choice.value == value)
-        fields: Any = value
-        for part in reversed(self.field.split(".")):
-            fields = {part: fields}
-        return dict(fields)
+        return nested(self.field, value)
 
     def grid(self) -> list[Value]:
         """Return all values of a choice, or of a number that has steps. Raises ValueError for one that has none."""
@@ -75,6 +72,14 @@ class Parameter(Frozen):
     def _at(self, number: int, step: float) -> float:
         """Return a value of a grid without the noise of binary fractions: 0.3, not 0.30000000000000004."""
         return float(f"{self.low + number * step:.12g}")
+
+
+def nested(field: str, value: Value) -> dict[str, Any]:
+    """Return a recipe field as nested mappings: crop.sigma -> {"crop": {"sigma": ...}}."""
+    fields: Any = value
+    for part in reversed(field.split(".")):
+        fields = {part: fields}
+    return dict(fields)
 
 
 class Budget(Frozen):

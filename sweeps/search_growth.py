@@ -1,0 +1,67 @@
+"""Going on with a search: the cells that a launch of the same sweep asked for before are there, and cost nothing.
+
+The same search goes on where it was, whatever its budget or seeds are now: a seed more runs for all its cells first. A
+search that was changed is a new one; it begins with those of the old one's cells that it might have asked for itself, and
+whose trials have all ended.
+"""
+
+from typing import Any
+
+from softaug.recipe import Recipe
+from sweeps.launched import read
+from sweeps.resolved import Cell, ResolvedSweep
+from sweeps.search import Search
+from sweeps.search_cells import values_of, with_ask
+from trainables.ledger import TrialFolder
+from trainables.sealed import Damaged
+from trainables.store import Store
+
+
+def continued(store: Store, sweep: ResolvedSweep) -> ResolvedSweep:
+    """Return a sweep as its file says, with what its search has asked for so far; one without a search as it is."""
+    if sweep.search is None:
+        return sweep
+    before = read(store, sweep.experiment)
+    if before is None or before.search is None:
+        return sweep
+    if before.search.identity != sweep.search.identity:
+        return _started_from(store, sweep, before)
+    if before.search.seeds == sweep.search.seeds:
+        search = sweep.search.model_copy(update={"asks": before.search.asks})
+        return sweep.model_copy(update={"search": search, "search_cells": before.search_cells})
+    for ask in before.search.asks:
+        sweep = with_ask(sweep, ask.values, earlier=ask.earlier)
+    return sweep
+
+
+def _started_from(store: Store, sweep: ResolvedSweep, before: ResolvedSweep) -> ResolvedSweep:
+    """Return the sweep with the cells of an earlier search that fit its own."""
+    for cell in before.search_cells:
+        search = sweep.search
+        assert search is not None
+        values = values_of(search, _whole(cell))
+        if values is None:
+            continue
+        grown = with_ask(sweep, values, earlier=True)
+        if _is_the_same(search, cell, grown) and _have_ended(store, grown.search_cells[-1]):
+            sweep = grown
+    return sweep
+
+
+def _is_the_same(search: Search, cell: Cell, grown: ResolvedSweep) -> bool:
+    """Say whether the cell that was just asked for is this one, and new: nothing of the base differs."""
+    assert grown.search is not None
+    known = {ask.cell_key for ask in search.asks}
+    return grown.search.asks[-1].cell_key == cell.cell_key and cell.cell_key not in known
+
+
+def _have_ended(store: Store, cell: Cell) -> bool:
+    try:
+        return all(TrialFolder(store, key).end() is not None for key in cell.trials.values())
+    except Damaged:
+        return False
+
+
+def _whole(cell: Cell) -> dict[str, Any]:
+    """Return a cell's recipe fields, those that are left out of its key at their neutral value included."""
+    return Recipe.model_validate({**cell.recipe, "seed": 0}).model_dump(mode="json")
