@@ -59,8 +59,8 @@ def recipes_of(cell: Cell) -> Iterator[Recipe]:
 class ResolvedSweep(Entry):
     """Arms x axes x seeds of one sweep at one scale; the baseline's cell first, the others in file order.
 
-    Of a sweep with a search, `search_cells` are those the search has asked for so far, and `cells` end with its winners,
-    once they are known. Only `cells` enter tables and figures.
+    Of a sweep with a search, `search_cells` are those the search has asked for so far, and `cells` end with its
+    winners, once they are known. Only `cells` enter tables and figures.
     """
 
     name: str

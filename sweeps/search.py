@@ -58,7 +58,9 @@ class Parameter(Frozen):
         if step is None or self.log:
             raise ValueError(f"{self.name} has no steps, so no grid")
         steps = round((self.high - self.low) / step)
-        return [self.low + number * step if self.kind == "int" else self._at(number, step) for number in range(steps + 1)]
+        return [
+            self.low + number * step if self.kind == "int" else self._at(number, step) for number in range(steps + 1)
+        ]
 
     def contains(self, value: object) -> bool:
         """Say whether this is a value of the parameter."""
@@ -66,7 +68,9 @@ class Parameter(Frozen):
             return value in [choice.value for choice in self.choices]
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
-        on_grid = self.step is None or abs((value - self.low) / self.step - round((value - self.low) / self.step)) < 1e-9
+        on_grid = (
+            self.step is None or abs((value - self.low) / self.step - round((value - self.low) / self.step)) < 1e-9
+        )
         return on_grid and (self.kind == "float" or value == int(value))
 
     def _at(self, number: int, step: float) -> float:
@@ -121,7 +125,7 @@ class Ask(Frozen):
 class Search(Frozen):
     """A search over recipe fields. Its cells are those of `asks`, in that order; a cell asked for twice is one cell.
 
-    `base` are recipe fields of the search's cells, `confirm_base` of the winners', both before the preset fills them in.
+    `base` are recipe fields of the search's cells, `confirm_base` of the winners', both before the preset.
     """
 
     parameters: list[Parameter]

@@ -1,8 +1,8 @@
 """Going on with a search: the cells that a launch of the same sweep asked for before are there, and cost nothing.
 
 The same search goes on where it was, whatever its budget or seeds are now: a seed more runs for all its cells first. A
-search that was changed is a new one; it begins with those of the old one's cells that it might have asked for itself, and
-whose trials have all ended.
+search that was changed is a new one; it begins with those of the old one's cells that it might have asked for itself,
+and whose trials have all ended.
 """
 
 from typing import Any

@@ -163,7 +163,10 @@ def _same_field(parameters: list[_Parameter]) -> Iterator[Problem]:
         if field.value is None or one.node.at("field").value != field.value:
             continue
         whens = [
-            {name: {str(value.value) for value in allowed.items} for name, allowed in each.node.at("when").entries.items()}
+            {
+                name: {str(value.value) for value in allowed.items}
+                for name, allowed in each.node.at("when").entries.items()
+            }
             for each in (one, other)
         ]
         apart = any(not whens[0][name] & whens[1][name] for name in whens[0].keys() & whens[1].keys())
@@ -226,12 +229,20 @@ def _recipes(sweep: Node, search: Node, parameters: list[_Parameter], scale: str
 def _wrong_schedule(sweep: Node, search: Node, recipe: Recipe, what: str) -> Iterator[Problem]:
     held_out = recipe.data.validation_images
     if what == ARM and not held_out:
-        yield search.at("base").at("data").problem(
-            "a search needs a validation split: test data selects nothing", "set data.validation_images in search.base"
+        yield (
+            search.at("base")
+            .at("data")
+            .problem(
+                "a search needs a validation split: test data selects nothing",
+                "set data.validation_images in search.base",
+            )
         )
     if what == WINNER and held_out:
-        yield sweep.at("base").at("data").at("validation_images").problem(
-            "winners are confirmed with all training images", "set it in search.base alone"
+        yield (
+            sweep.at("base")
+            .at("data")
+            .at("validation_images")
+            .problem("winners are confirmed with all training images", "set it in search.base alone")
         )
     grace = search.at("scheduler").at("grace_epochs")
     if what == ARM and search.at("scheduler").value:

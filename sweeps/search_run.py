@@ -1,7 +1,7 @@
 """A search while a launch runs it: which trials come next, as the ledger's results allow.
 
-What is kept of it is the sweep's file alone, which is written before a new cell's first trial can begin. A launch that is
-killed in between asks the same again.
+What is kept of it is the sweep's file alone, which is written before a new cell's first trial can begin. A launch that
+is killed in between asks the same again.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from itertools import islice
 from softaug.recipe import Recipe
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
 from sweeps.search import Ask, Search
-from sweeps.search_cells import with_ask, winner_cell
+from sweeps.search_cells import winner_cell, with_ask
 from sweeps.search_outcomes import FAILED, Outcomes, spent, winners
 from sweeps.search_study import STARTUP_CELLS, Asker, Outcome
 from trainables.ledger import TrialFolder
@@ -58,11 +58,16 @@ class SearchRun:
         """Keys of the trials of all cells asked for so far."""
         return {key for cell in self.cells.values() for key in cell.trials.values()}
 
+    def rungs_of(self, recipe: Recipe) -> list[int]:
+        """Return the epochs at which a trial is judged: of one that the search asked for, not of a winner or an arm."""
+        halving = self.search.halving
+        return halving.rungs(recipe.optim.epochs) if halving is not None and recipe.key in self.trial_keys else []
+
     def more(self) -> list[Recipe]:
         """Return trials that may begin now, none if that must wait for those that run, or if it is over."""
         while self.finding and self._may_ask():
             cell = self._ask()
-            if cell is not None:
+            if cell is not None and self.outcomes.of(cell) is None:  # else the ledger has held it all along
                 return list(recipes_of(cell))
         if self.finding or self.over or any(self._outcome(ask) is None for ask in self.search.asks):
             return []

@@ -1,15 +1,15 @@
 """A search's Optuna study, rebuilt from what the ledger says: what the sampler asks for next, and what plots draw.
 
-Cell i is asked for from a study in which exactly the cells 0 ... i - in_flight have ended, whatever else has by then, by
-a fresh sampler seeded by (search seed, i). So the cells are a function of the search's file and of its trials' results,
-not of the order in which these came or of interruptions. No storage but memory: TPE and random sampling need no more.
+Cell i is asked for from a study in which exactly the cells 0 ... i - in_flight have ended, whatever else has by then,
+by a fresh sampler seeded by (search seed, i). So the cells are a function of the search's file and of its trials'
+results, not of the order in which these came or of interruptions. No storage but memory: the samplers need no more.
 """
 
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -23,7 +23,7 @@ STARTUP_CELLS = 10  # that TPE draws at random, its default
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell of a search ended. `values`: the objectives' means over its seeds; `steps`: of a pruned one, by epoch."""
+    """How a cell of a search ended. `values`: the means over its seeds; `steps`: a pruned one's, by epoch."""
 
     state: Literal["complete", "pruned", "failed"]
     values: tuple[float, ...] = ()
@@ -61,7 +61,7 @@ class Asker:
         for parameter in self.search.parameters:
             if parameter.is_there(values):
                 values[parameter.name] = _suggest(trial, parameter)
-        # TPE leaves notes in a trial that it drew, and reads them while the trial is open; one that is rebuilt has none.
+        # TPE leaves notes in a trial that it drew, and reads them while that is open; one that is rebuilt has none.
         # So that both are alike, no open trial is one that it drew; it never looks at one that failed.
         self.study.tell(trial, state=TrialState.FAIL)
         self.again(values)
@@ -134,15 +134,14 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 def _suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
     name, low, high = parameter.name, parameter.low, parameter.high
     if parameter.kind == "choice":
-        value: Value = trial.suggest_categorical(name, [choice.value for choice in parameter.choices])
-        return value
+        return cast(Value, trial.suggest_categorical(name, [choice.value for choice in parameter.choices]))
     if parameter.kind == "int":
         return trial.suggest_int(name, int(low), int(high), step=int(parameter.step or 1), log=parameter.log)
     return trial.suggest_float(name, float(low), float(high), step=parameter.step, log=parameter.log)
 
 
 def _sampler(search: Search, number: int) -> BaseSampler:
-    """Return a sampler that has drawn nothing yet; `group` lets TPE see parameters that are not always there together."""
+    """Return a sampler that has drawn nothing yet; `group`: TPE copes with parameters that are not always there."""
     seed = int.from_bytes(hashlib.sha256(f"{search.seed}/search/{number}".encode()).digest()[:4])
     if search.sampler == "random":
         return RandomSampler(seed=seed)

@@ -30,7 +30,7 @@ class Waiting(deque[Recipe]):
 class LedgerSearcher(Searcher):
     """Suggests `recipes` whose trial has not ended; `changed(key, ended)` is called whenever one moved on.
 
-    Trials that a `search` asks for go before those that are left of `recipes`, which keep the slots busy while it waits.
+    Trials that a `search` asks for go before the others, which keep the slots busy while it waits.
     `unsaved`: why the store could not be written to, once it could not.
     """
 
@@ -69,7 +69,9 @@ class LedgerSearcher(Searcher):
         if recipe is None:
             return None if self._goes_on else Searcher.FINISHED
         self.running[trial_id] = recipe
-        return {"trial_key": recipe.key, "recipe": canonical(recipe)}
+        rungs = [] if self.search is None else self.search.rungs_of(recipe)
+        objective = self.search.search.minimize[0] if self.search is not None else ""
+        return {"trial_key": recipe.key, "recipe": canonical(recipe), "rungs": rungs, "objective": objective}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell that a trial has new rows, and what its process wants told."""

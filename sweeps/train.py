@@ -22,6 +22,7 @@ from softaug.recipe import Recipe
 from sweeps import tune_memory
 from sweeps.cluster import FOLDER
 from sweeps.deaths import MAX_PROCESS_DEATHS, Deaths
+from sweeps.halving import HalvingScheduler
 from sweeps.provenance import code
 from sweeps.resolved import ResolvedSweep
 from sweeps.searcher import LedgerSearcher
@@ -74,7 +75,11 @@ def train(
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=searcher, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True
+            search_alg=searcher,
+            scheduler=None if search is None else HalvingScheduler(settings.store, search, warn=warn),
+            num_samples=-1,
+            max_concurrent_trials=slots,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=launch,

@@ -4,7 +4,7 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -91,8 +91,11 @@ class RunningAttempt:
         """Time inside fit so far, in seconds, earlier attempts included."""
         return self.seconds_before + time.monotonic() - self.started
 
-    def advance(self, seconds: float) -> AttemptState:
-        """Train whole epochs until `seconds` have passed or the trial ends; say how it stands then."""
+    def advance(self, seconds: float, rungs: Sequence[int] = ()) -> AttemptState:
+        """Train whole epochs until `seconds` have passed, one of the epochs `rungs` is completed, or the trial ends.
+
+        Returns how it stands then. At a rung all rows are in the ledger.
+        """
         deadline = time.monotonic() + seconds
         try:
             if self.epochs is None:
@@ -101,6 +104,9 @@ class RunningAttempt:
                 self._keep(epoch)
                 if epoch.final is not None:
                     return self._finish(epoch.final)
+                if epoch.number in rungs:
+                    self._write_rows()
+                    return "running"
                 if time.monotonic() >= deadline:
                     return "running"
         except Diverged as error:

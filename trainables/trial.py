@@ -56,7 +56,10 @@ class Job:
 
 
 class Trial(tune.Trainable):
-    """Trains the recipe in its config: {"trial_key": ..., "recipe": {...}}."""
+    """Trains the recipe in its config: {"trial_key": ..., "recipe": {...}, "rungs": [...], "objective": ...}.
+
+    After each of the epochs `rungs` it reports the objective, a metric, and waits to be told whether to go on.
+    """
 
     attempt: "RunningAttempt | None" = None
     watchdog: Watchdog | None = None
@@ -80,12 +83,16 @@ class Trial(tune.Trainable):
         """Be ready for another trial. It begins with its first step: Tune may yet give it to another process."""
         self.key = new_config["trial_key"]
         self.recipe = Recipe.model_validate(new_config["recipe"])
+        self.rungs, self.objective = new_config["rungs"], new_config["objective"]
         self._let_go()
         self.begun = False
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for about a second. Reports the trial's key, state, completed epochs, and what is worth telling."""
+        """Train for about a second, or up to a rung.
+
+        Reports the trial's key, state, completed epochs, and what is worth telling; at a rung also its value there.
+        """
         note = ""
         try:
             if not self.begun:
@@ -93,12 +100,14 @@ class Trial(tune.Trainable):
             if self.attempt is None or self.watchdog is None:
                 return self._report("elsewhere", 0)
             with self.watchdog.watching():
-                state = self.attempt.advance(STEP_S)
+                state = self.attempt.advance(STEP_S, self.rungs)
         except OSError as error:
             return self._report("unsaved", 0, self.store.explain(error))
         except Damaged as damaged:
             return self._report("damaged", 0, f"is left alone: {damaged}")
-        return self._report(state, self.attempt.epoch, note)
+        last = self.attempt.rows[-1] if state == "running" and self.attempt.epoch in self.rungs else None
+        report = self._report(state, self.attempt.epoch, note)
+        return report if last is None else {**report, "rung": last.epoch, "value": last.metrics[self.objective]}
 
     def cleanup(self) -> None:
         """Let go of the data and the model."""
