@@ -13,7 +13,7 @@ from sweeps.layers import Draft, at_scale, default_scale, drafts, layered, scale
 from sweeps.problems import Problem, Problems, known
 from sweeps.references import broken_references
 from sweeps.resolved import Axis, Cell, ResolvedSweep, Resources
-from sweeps.search import Budget, Choice, Halving, Parameter, Search, nested
+from sweeps.search import Budget, Choice, Halving, Parameter, Search, in_order, nested
 from sweeps.search_file import ParameterEntry, SearchEntry
 from sweeps.search_rules import wrong_search
 from sweeps.strict_yaml import Node, parse
@@ -142,8 +142,9 @@ def _search(entry: SearchEntry | None, sweep: Node, file: SweepFile) -> Search |
     if entry is None:
         return None
     searched = layered(sweep.at("base"), sweep.at("search").at("base"))
+    order = in_order({name: each.when for name, each in entry.space.items()})
     return Search(
-        parameters=[_parameter(name, each) for name, each in entry.space.items()],
+        parameters=[_parameter(name, entry.space[name]) for name in order],
         base={name: node.plain for name, node in searched.entries.items()},
         confirm_base=file.base,
         preset=file.preset,

@@ -1,6 +1,6 @@
 """A search as a launch runs it: its space, what it minimises, its budget, and the cells it has asked for so far."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -26,7 +26,7 @@ class Choice(Frozen):
 class Parameter(Frozen):
     """A dimension of the space: a number of a recipe field between two bounds, or one of several choices.
 
-    `when`: it is there only if each of these earlier parameters has one of the values listed.
+    `when`: it is there only if each of these other parameters has one of the values listed.
     """
 
     name: str
@@ -84,6 +84,19 @@ def nested(field: str, value: Value) -> dict[str, Any]:
     for part in reversed(field.split(".")):
         fields = {part: fields}
     return dict(fields)
+
+
+def in_order(conditions: Mapping[str, Collection[str]]) -> list[str]:
+    """Return parameters, each after those it depends on and else by name, so that their order in a file is nothing.
+
+    `conditions`: names of the parameters that each one depends on. Those in a circle are left out.
+    """
+    found: list[str] = []
+    while True:
+        free = sorted(name for name, on in conditions.items() if name not in found and set(on) <= set(found))
+        if not free:
+            return found
+        found += free
 
 
 class Budget(Frozen):

@@ -22,7 +22,7 @@ class ParameterEntry(Entry):
     """A dimension of the space.
 
     Either a number of a `field` from `low` to `high`, both included, in steps or on a log scale; or one of the `values`
-    of a field; or one of named `choices`, each of which sets recipe fields. `when`: only if an earlier parameter has
+    of a field; or one of named `choices`, each of which sets recipe fields. `when`: only if another parameter has
     one of these values; otherwise the parameter is not there.
     """
 

@@ -11,6 +11,7 @@ from softaug.recipe import Recipe
 from sweeps.explain import explain_recipe
 from sweeps.layers import as_fields, layered
 from sweeps.problems import Problem, known
+from sweeps.search import in_order
 from sweeps.search_cells import ARM, WINNER
 from sweeps.strict_yaml import Node, shown
 from sweeps.sweep_file import number_fields, recipe_fields
@@ -23,7 +24,9 @@ Values = dict[str, Node]  # parameter -> where its value is written
 def wrong_search(sweep: Node, scale: str) -> Iterator[Problem]:
     """Yield what is wrong with the search of a sweep at one scale, whose fields have the right types."""
     search = sweep.at("search")
-    parameters = [_Parameter(name, node) for name, node in search.at("space").entries.items()]
+    entries = search.at("space").entries
+    order = in_order({name: set(node.at("when").entries) & set(entries) for name, node in entries.items()})
+    parameters = [_Parameter(name, entries[name]) for name in (*order, *(entries.keys() - set(order)))]
     problems = [problem for parameter in parameters for problem in _wrong_parameter(parameter)]
     problems += _conditions(parameters)
     problems += _names(sweep, parameters)
@@ -128,22 +131,24 @@ def _number(node: Node) -> float:
 
 
 def _conditions(parameters: list[_Parameter]) -> Iterator[Problem]:
-    earlier: dict[str, _Parameter] = {}
+    by_name = {parameter.name: parameter for parameter in parameters}
     for parameter in parameters:
+        others = {name: other for name, other in by_name.items() if other is not parameter}
         for name, allowed in parameter.node.at("when").entries.items():
-            if name not in earlier:
-                hint = known(name, earlier) if earlier else "put it after the one it depends on"
-                yield allowed.problem(f"no parameter before {parameter.name} is called {name}", hint)
-            elif not earlier[name].is_choice:
+            if name not in others:
+                yield allowed.problem(f"no other parameter is called {name}", known(name, others))
+            elif not others[name].is_choice:
                 yield allowed.problem(f"{name} is a number: a condition names values of a choice")
             else:
-                options = earlier[name].option_names()
+                options = others[name].option_names()
                 unknown = [node for node in allowed.items if node.value not in options]
                 yield from (
                     node.problem(f"{name} is never {shown(node)}", known(str(node.value), map(str, options)))
                     for node in unknown
                 )
-        earlier[parameter.name] = parameter
+    conditions = {name: set(each.node.at("when").entries) & set(by_name) for name, each in by_name.items()}
+    for name in set(conditions) - set(in_order(conditions)):
+        yield by_name[name].node.at("when").problem(f"{name} depends on itself", "conditions must not form a circle")
 
 
 def _names(sweep: Node, parameters: list[_Parameter]) -> Iterator[Problem]:
