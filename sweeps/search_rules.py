@@ -11,7 +11,7 @@ from sweeps.explain import explain_recipe
 from sweeps.layers import layered
 from sweeps.problems import Problem
 from sweeps.search_cells import ARM, WINNER
-from sweeps.space_rules import Dimension, corners, dimensions, number, title_of, wrong_space
+from sweeps.space_rules import NO_SEED, SEEDS, Dimension, corners, dimensions, number, title_of, wrong_space
 from sweeps.strict_yaml import Node
 
 MAX_CORNERS = 300
@@ -23,6 +23,8 @@ def wrong_search(sweep: Node, scale: str) -> Iterator[Problem]:
     parameters = dimensions(search.at("space"))
     problems = list(wrong_space(parameters, grid=search.at("sampler").value == "grid"))
     problems += _names(sweep, parameters)
+    if search.at("base").has("seed"):
+        problems.append(search.at("base").at("seed").problem(NO_SEED, SEEDS))
     problems += _spending(sweep, search, scale)
     problems += _seeds(sweep, search)
     yield from problems
@@ -90,6 +92,7 @@ def _wrong_schedule(sweep: Node, search: Node, recipe: Recipe, what: str) -> Ite
         yield (
             search.at("base")
             .at("data")
+            .at("validation_images")
             .problem(
                 "a search needs a validation split: test data selects nothing",
                 "set data.validation_images in search.base",

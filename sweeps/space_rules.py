@@ -11,6 +11,7 @@ from sweeps.strict_yaml import Node, shown
 from sweeps.sweep_file import number_fields, recipe_fields
 
 NOT_SEARCHED = ("data.name", "data.train_images", "data.validation_images", "optim.epochs", "simsiam.probe.epochs")
+NO_SEED, SEEDS = "seed is no field of a cell", "list the seeds under search.seeds"
 Values = dict[str, Node]  # parameter -> where its value is written
 
 
@@ -25,8 +26,8 @@ def wrong_space(parameters: list["Dimension"], *, grid: bool) -> Iterator[Proble
     """Yield what is wrong with the parameters, each by itself and together."""
     for parameter in parameters:
         yield from _wrong_parameter(parameter)
-    yield from _conditions(parameters)
-    yield from _same_field(parameters)
+    conditions = list(_conditions(parameters))
+    yield from conditions or _same_field(parameters)
     if grid:
         yield from _no_grid(parameters)
 
@@ -78,8 +79,9 @@ def _wrong_parameter(parameter: Dimension) -> Iterator[Problem]:
         both = f"has {' and '.join(kinds)}" if kinds else "has no values"
         yield node.problem(both, "give low and high, or values, or choices")
         return
-    yield from _wrong_field(parameter, bool(numeric))
-    if numeric:
+    wrong = list(_wrong_field(parameter, bool(numeric)))
+    yield from wrong
+    if numeric and not wrong:
         yield from _wrong_range(node)
 
 
@@ -93,6 +95,8 @@ def _wrong_field(parameter: Dimension, numeric: bool) -> Iterator[Problem]:
         return
     if not node.has("field"):
         yield node.problem("is missing its field", "name the recipe field, such as crop.sigma")
+    elif field.value == "seed":
+        yield field.problem(NO_SEED, SEEDS)
     elif field.value in NOT_SEARCHED:
         yield field.problem(f"{field.value} cannot be searched: all cells see the same data for equally long")
     elif field.value not in recipe_fields():
@@ -104,7 +108,7 @@ def _wrong_field(parameter: Dimension, numeric: bool) -> Iterator[Problem]:
 def _wrong_choice(option: Node) -> Iterator[Problem]:
     for name, node in _leaves(option, ""):
         if name == "seed":
-            yield node.problem("seed is no field of a cell", "list the seeds under search.seeds")
+            yield node.problem(NO_SEED, SEEDS)
         elif name in NOT_SEARCHED:
             yield node.problem(f"{name} cannot be searched: all cells see the same data for equally long")
 
@@ -132,7 +136,8 @@ def _wrong_range(node: Node) -> Iterator[Problem]:
                 yield each.problem(f"got {shown(each)}, must be a whole number: so is {node.at('field').value}")
                 return
     if low >= high:
-        yield node.at("low").problem(f"{shown(ends[0])} is not below high, {shown(ends[1])}", "exchange them")
+        hint = "exchange them" if low > high else "a single value is none to search: set it in base"
+        yield node.at("low").problem(f"{shown(ends[0])} is not below high, {shown(ends[1])}", hint)
         return
     if log and low <= 0:
         yield node.at("low").problem(f"{shown(ends[0])} has no logarithm", "a log scale begins above 0")
@@ -141,7 +146,7 @@ def _wrong_range(node: Node) -> Iterator[Problem]:
     if log:
         yield step.problem("a log scale has no steps", "remove step or log")
     elif number(step) > high - low:
-        yield step.problem(f"{shown(step)} is larger than the range from {low:g} to {high:g}")
+        yield step.problem(f"{shown(step)} is larger than the range from {low:g} to {high:g}", f"at most {high - low:g}")
     elif abs(round((high - low) / number(step)) * number(step) - (high - low)) > 1e-9 * high:
         reached = low + int((high - low) / number(step)) * number(step)
         yield step.problem(f"steps of {shown(step)} from {low:g} do not end at {high:g}", f"the last is {reached:g}")
@@ -157,6 +162,8 @@ def _conditions(parameters: list[Dimension]) -> Iterator[Problem]:
     for parameter in parameters:
         others = {name: other for name, other in by_name.items() if other is not parameter}
         for name, allowed in parameter.node.at("when").entries.items():
+            if name == parameter.name:
+                continue  # a circle, see below
             if name not in others:
                 yield allowed.problem(f"no other parameter is called {name}", known(name, others))
             elif not others[name].is_choice:
@@ -182,7 +189,7 @@ def _same_field(parameters: list[Dimension]) -> Iterator[Problem]:
             for others_value, others_field, node in other.sets():
                 both = _allows(other, one, value) and _allows(one, other, others_value)
                 if both and _overlap(field, others_field):
-                    yield node.problem(f"{one.name} and {other.name} both set {others_field}", "keep one of the two")
+                    yield node.problem(f"{one.name} and {other.name} both set {others_field}", "keep one, or let when tell them apart")
 
 
 def _overlap(one: str, other: str) -> bool:
