@@ -33,6 +33,7 @@ from sweeps.options import (
 from sweeps.preflight import Refused
 from sweeps.problems import Problems
 from sweeps.search_growth import continued
+from sweeps.search_failures import ended_well, failures
 from sweeps.survey import status_json, survey
 from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.launches import AlreadyRunning
@@ -121,6 +122,8 @@ def launch(
     with live_view(console, opened, resolved) as view:
         outcome = run(resolved, settings, view)
     print_outcome(console, outcome.survey)
+    for line in failures(outcome.survey):
+        say(line)
     if outcome.missing_in_mlflow:
         say(f"{outcome.missing_in_mlflow} trials not in MLflow: run softaug sync")
     if outcome.trouble:
@@ -129,8 +132,11 @@ def launch(
     if outcome.interrupted:
         say("interrupted; launch again to go on")
         raise typer.Exit(130)
-    if outcome.survey.count("failed") or outcome.survey.count("diverged"):
+    if outcome.survey.in_tables("failed") or outcome.survey.in_tables("diverged"):
         say("some trials failed; try them again with --retry-failed")
+        raise typer.Exit(1)
+    if not ended_well(outcome.survey):
+        say("the search found nothing; try its cells again with --retry-failed, or change its space")
         raise typer.Exit(1)
     if outcome.survey.count("damaged"):
         say("some trials were left alone because of damaged files; see `softaug doctor`")
