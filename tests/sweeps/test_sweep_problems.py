@@ -150,7 +150,7 @@ def test_the_good_file_is_good() -> None:
             "seeds: [0, 1]",
             "sed: 1\nseeds: [0, 1]",
             "3: sed: unknown key (did you mean seeds; known: name, question, expect, cost, default_scale, seeds, "
-            "baseline, preset, base, axes, arms, figure, resources, scales)",
+            "baseline, preset, base, axes, arms, figure, resources, prior, scales)",
         ),
         ("seeds: [0, 1]\n", "", "1: seeds: is missing, must be a list of 1 to 1000 values"),
         ("seeds: [0, 1]", "seeds: []", "3: seeds: got an empty list, must be a list of 1 to 1000 values"),
