@@ -1,6 +1,5 @@
 """How good the estimate of a launch was: what was expected when it started, and what its attempts took inside fit."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweeps.budget import hours_text, number
@@ -79,14 +78,6 @@ def estimate_text(estimate: CostEstimate) -> str:
     """Return "estimated 1.2 (0.9–1.6) CPU-hours for 36 trials"."""
     hours = hours_text(Span(estimate.hours, estimate.low, estimate.high))
     return f"estimated {hours} {estimate.unit} for {estimate.trials} trials"
-
-
-def total(found: Iterable[Course]) -> tuple[float, float] | None:
-    """Return hours expected and taken of all complete courses of one unit, None if there is none or units differ."""
-    complete = [course for course in found if course.complete]
-    if len({course.estimate.unit for course in complete}) != 1:
-        return None
-    return sum(course.estimate.hours for course in complete), sum(course.took for course in complete)
 
 
 def _end(trial: TrialFolder) -> End | None:

@@ -60,7 +60,7 @@ def spread(
     within = _pooled(known, prior)
     if within is None:
         return None
-    between = _pooled(paired, None if prior is None else 2 * prior)
+    between = _pooled(paired, None if prior is None else 2 * prior) if paired else None
     return Spread(sqrt(within), sqrt(2 * within if between is None else between), len(known), len(paired))
 
 

@@ -12,7 +12,8 @@ The prior thus counts as s2 / log(factor)^2 observations: the wider its factor, 
 (Gelman et al., Bayesian Data Analysis, 3rd ed., 2.5-2.6, with s2 plugged in). Finished trials are observations, others
 from a tenth of their epochs on. A trial to come is expected to take size x exp(m + s2/2), one that was begun the part
 of it that it lacks. The 95 % interval of a sum is log-normal around it, of the variances of every kind's mean and of
-single trials, with a t quantile at Satterthwaite's degrees of freedom. Only time inside fit is counted.
+single trials, with a t quantile at Satterthwaite's degrees of freedom; a mean is never known better than `DRIFT`, since
+machines are faster in some hours than in others. Only time inside fit is counted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from sweeps.resolved import Prior, Resources
 from sweeps.survey import TrialState
 
 SPREAD, SPREAD_WEIGHT = 0.2, 4  # s0 and n0
+DRIFT = 0.1  # sd of a log rate between what has run and what is to run
 TELLING_PART = 0.1  # of its epochs, from which on an unfinished trial tells of the rate
 SEARCHED = {"arm": "not asked for yet"}
 
@@ -222,7 +224,7 @@ def _interval(works: Sequence[Work], left_s: Sequence[float], rates: Mapping[Kin
         if seconds:
             left.setdefault(work.kind, []).append(seconds)
     variances = {
-        kind: expm1(rates[kind].variance) * fsum(each) ** 2
+        kind: expm1(rates[kind].variance + DRIFT**2) * fsum(each) ** 2
         + expm1(rates[kind].spread) * fsum(seconds**2 for seconds in each)
         for kind, each in left.items()
     }
