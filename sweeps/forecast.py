@@ -67,6 +67,8 @@ class Work:
     @property
     def part_done(self) -> float:
         """Part of the epochs that is done, 0 to 1."""
+        if self.state == "finished":
+            return 1.0
         return min(self.epochs / int(self.recipe["optim"]["epochs"]), 1.0)
 
     @cached_property
@@ -80,7 +82,7 @@ class Work:
     def log_rate(self) -> float | None:
         """Log of the seconds per epoch and training image, None if it tells nothing of it."""
         told = self.state == "finished" or (self.to_do and self.part_done >= TELLING_PART)
-        if not told or not self.like_devices or not self.epochs or self.seconds <= 0:
+        if not told or not self.like_devices or self.seconds <= 0:
             return None
         return log(self.seconds / (self.size * self.part_done))
 
