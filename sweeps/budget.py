@@ -4,6 +4,7 @@ If only the upper end of the interval is, that is a warning; of what nothing is 
 """
 
 from collections.abc import Callable
+from math import floor, log10
 from typing import Literal
 
 from sweeps.forecast import Forecast, Span
@@ -55,10 +56,10 @@ def hours_text(span: Span) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number of hours or MB with two or three digits: "0.042", "1.6", "38", "1,240"."""
+    """Return a number of hours or MB with two digits or more: "0.042", "1.6", "37.5", "1,240"."""
     if value >= 100 or value == 0:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 9.95 else f"{value:.2g}"
+    return f"{value:.{max(1, 1 - floor(log10(value)))}f}"
 
 
 def _what_to_trim(expected: Forecast) -> str:

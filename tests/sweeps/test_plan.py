@@ -125,7 +125,7 @@ def test_a_plan_with_nothing_to_do_says_what_was_spent(store: Store) -> None:
         ended(store, key, 2.0, 360.0)
     found = plan_of(store, survey(store, SWEEP), budget_hours=0.001)
     assert "4 done, 0 to do, 0 failed" in shown(found)
-    assert "spent 0.4 CPU-hours" in shown(found)
+    assert "spent 0.40 CPU-hours" in shown(found)
     assert found.objection == ""
 
 
@@ -135,7 +135,7 @@ def test_hours_of_gpus_are_called_so_and_those_on_cpus_not_added_to_them(store: 
     ended(store, SWEEP.trial_keys[1], 2.0, 1800.0, device="Tesla V100")
     found = plan_of(store, survey(store, on_gpus))
     assert (found.forecast.unit, found.forecast.spent) == ("GPU-hours", pytest.approx(1.0))
-    assert "spent 1 GPU-hours, and 1 trial-hours on other devices" in " ".join(shown(found).split())
+    assert "spent 1.0 GPU-hours, and 1.0 trial-hours on other devices" in " ".join(shown(found).split())
 
 
 def test_disk_left_is_the_priors_until_a_finished_trial_can_be_measured(store: Store) -> None:
@@ -159,7 +159,11 @@ def test_failed_trials_cost_again_if_they_are_tried_again(store: Store) -> None:
 @pytest.mark.parametrize(
     ("hours", "verdict", "said"),
     [
-        (0.39, "does not fit", "above the budget of 0.39; most is in standard crop 0.2, each seed 0.2: leave some out"),
+        (
+            0.39,
+            "does not fit",
+            "above the budget of 0.39; most is in standard crop 0.20, each seed 0.20: leave some out",
+        ),
         (0.41, "may not fit", "the upper end is above the budget of 0.41"),
         (1.0, "fits", ""),
     ],
@@ -173,7 +177,7 @@ def test_a_budget_is_held_against_the_expected_hours_and_then_the_interval(
     assert said in found.objection
     warnings: list[str] = []
     if verdict == "does not fit":
-        with pytest.raises(Refused, match=r"^--budget: 0\.4 \(0\.1[0-9]–0\.9[0-9]?\) CPU-hours expected for 4 trials"):
+        with pytest.raises(Refused, match=r"^--budget: 0\.40 \(0\.1[0-9]–0\.9[0-9]\) CPU-hours expected for 4 trials"):
             budget.launch_estimate(now, hours, warnings.append, retry_failed=False)
     else:
         estimate = budget.launch_estimate(now, hours, warnings.append, retry_failed=False)
@@ -194,7 +198,7 @@ def test_no_budget_can_be_kept_of_what_is_unknown_and_none_is_needed_for_nothing
 def test_what_to_trim_names_the_dearest_of_every_factor(store: Store) -> None:
     sweep = load("figure-3", scale="laptop")
     found = plan_of(store, survey(store, sweep), budget_hours=0.1)
-    assert "most is in soft weight 0.2, sigma 0.1 0.5, each seed 0.37: leave some out" in found.objection
+    assert "most is in soft weight 0.20, sigma 0.1 0.50, each seed 0.37: leave some out" in found.objection
 
 
 @pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf", "x"])
