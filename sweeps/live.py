@@ -104,8 +104,9 @@ def progress_line(now: Survey, slots: int) -> str:
     parts += [f"{now.count(state)} {state}" for state in ("failed", "diverged", "damaged") if now.count(state)]
     parts += [f"{now.count('running')} running", f"{now.count('pending')} to do"]
     expected = forecast_of(now)
-    if expected.known and expected.to_do:
-        parts.append(f"about {duration_text(expected.time_left_s(slots))} left")
+    left = expected.time_left_s(slots)
+    if expected.known and left.value >= 1:
+        parts.append(f"about {duration_text(left)} left")
     return ", ".join(parts)
 
 

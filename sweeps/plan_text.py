@@ -69,10 +69,15 @@ def _seeds(plan: Plan) -> Table:
     unit = plan.forecast.unit
     table = _table("seeds", "SE of a cell", "detects", f"detects, Holm of {plan.comparisons}", f"more {unit}")
     for each in plan.detectable:
-        values = [DASH if value is None else f"{value:.2f}" for value in (each.se, each.alone, each.holm)]
+        values = [_points(value) for value in (each.se, each.alone, each.holm)]
         more = plan.more_hours(each.n)
         table.add_row(str(each.n), *values, DASH if more is None else number(more))
     return table
+
+
+def _points(value: float | None) -> str:
+    """Return points of error; there are only 100."""
+    return DASH if value is None else f"{value:.2f}" if value <= 100 else ">100"
 
 
 def _sums(plan: Plan) -> list[str]:
