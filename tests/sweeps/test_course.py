@@ -68,6 +68,7 @@ def test_launches_without_an_estimate_are_left_out_and_attempts_without_rows_too
     ended(attempted(store, FIRST, none, at=100.0, rows=[row(1, 110.0, 50.0)]), 100.0)
     attempted(store, SECOND, some, at=100.0, rows=[])
     attempted(store, THIRD, some, at=100.0, rows=[row(1, 110.0, 36.0)])
+    ended(attempted(store, THIRD, none, at=200.0, rows=[row(1, 110.0, 36.0)]), 72.0)
     (found,) = courses(store, SWEEP)
     assert (found.launch, found.took, found.ended) == (some.id, pytest.approx(0.02), 0)
 
