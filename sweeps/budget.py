@@ -69,8 +69,8 @@ def _what_to_trim(expected: Forecast) -> str:
         if cost.factor != "seed" and cost.value != "none" and cost.left:
             name = cost.value if cost.factor == "arm" else f"{cost.factor} {cost.value}"
             values.setdefault(cost.factor, []).append((cost.left, name))
-    dearest = [f"{name} {number(left)}" for left, name in (max(each) for each in values.values() if len(each) > 1)]
+    dearest = [f"{name} ({number(left)})" for left, name in (max(each) for each in values.values() if len(each) > 1)]
     seeds = [cost for cost in expected.factors if cost.factor == "seed" and cost.left]
     if len(seeds) > 1:
-        dearest.append(f"each seed {number(expected.left.value / len(seeds))}")
+        dearest.append(f"each seed ({number(expected.left.value / len(seeds))})")
     return f"most is in {', '.join(dearest)}: leave some out" if dearest else "one trial alone is above it"

@@ -91,7 +91,7 @@ def t_power(freedom: int, critical: float, delta: float) -> float:
     digits where the integrand is smooth: steps are small against both Z's and V's spread.
     """
     step = min(0.25, 0.35 * critical / sqrt(2 * freedom))
-    count = int(9 / step)
+    count = int(7 / step)
     nodes = (index * step for index in range(-count, count + 1))
     return fsum(
         exp(-z * z / 2) * _chi_square_cdf(freedom * ((z + delta) / critical) ** 2, freedom) for z in nodes
@@ -146,8 +146,8 @@ def _chi_square_cdf(x: float, freedom: int) -> float:
 
 
 def _bisected(is_below: Callable[[float], bool], low: float, high: float) -> float:
-    """Return, to 50 bits of the interval, where `is_below` turns from true to false."""
-    for _ in range(50):
+    """Return, to 32 bits of the interval, where `is_below` turns from true to false."""
+    for _ in range(32):
         middle = (low + high) / 2
         low, high = (middle, high) if is_below(middle) else (low, middle)
     return high
