@@ -46,8 +46,8 @@ def objection(expected: Forecast, budget_hours: float) -> str:
         return ""
     expects = f"{hours_text(expected.left)} {expected.unit} expected for {expected.to_do} trials"
     if found == "may not fit":
-        return f"{expects}: the upper end is above the budget of {number(budget_hours)}"
-    return f"{expects}, above the budget of {number(budget_hours)}; {_what_to_trim(expected)}"
+        return f"{expects}: the upper end is above the budget of {budget_hours:g}"
+    return f"{expects}, above the budget of {budget_hours:g}; {_what_to_trim(expected)}"
 
 
 def hours_text(span: Span) -> str:
