@@ -170,14 +170,15 @@ def _parameter(name: str, entry: ParameterEntry) -> Parameter:
         return Parameter(name=name, label=label, kind="choice", field=field, choices=choices, when=entry.when)
     assert entry.low is not None
     assert entry.high is not None
+    number = number_fields()[field]
     return Parameter(
         name=name,
         label=label,
-        kind="int" if number_fields()[field] is int else "float",
+        kind="int" if number is int else "float",
         field=field,
-        low=entry.low,
-        high=entry.high,
-        step=entry.step,
+        low=number(entry.low),
+        high=number(entry.high),
+        step=None if entry.step is None else number(entry.step),
         log=entry.log,
         when=entry.when,
     )

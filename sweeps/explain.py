@@ -43,6 +43,8 @@ def _explain(details: ErrorDetails, root: Node, shapes: list[Shape], where: str)
         return _unknown(str(loc[-1]), node, keys(around), where)
     if kind in ("missing", "union_tag_not_found"):
         return node.problem(f"is missing, must be {in_words(shapes)}", where)
+    if kind == "too_long" and node.items:
+        return node.problem(f"got a list of {len(node.items)}, must be {in_words(shapes)}")
     return node.problem(f"got {shown(node)}, must be {in_words(shapes)}", _way_out(node, shapes))
 
 

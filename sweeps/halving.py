@@ -54,20 +54,22 @@ class HalvingScheduler(FIFOScheduler):
         return {}
 
     def _stop(self, folder: TrialFolder, reason: str) -> bool:
-        attempt = AttemptFolder(folder, folder.numbers()[-1])
-        rows = attempt.rows()
+        attempts = [AttemptFolder(folder, number) for number in folder.numbers()]
+        attempt, rows = attempts[-1], attempts[-1].rows()
         ended = folder.finish(
             End(
                 state="stopped",
                 attempt=attempt.number,
-                epochs=rows[-1].epoch,
+                epochs=rows[-1].epoch if rows else 0,
                 metrics={},
                 ended=time.time(),
-                seconds=rows[-1].seconds,
+                seconds=rows[-1].seconds if rows else 0.0,
                 reason=reason,
             )
         )
-        attempt.delete_checkpoints()
+        if ended:
+            for each in attempts:
+                each.delete_checkpoints()
         return ended
 
 

@@ -5,8 +5,8 @@ MLflow are imported only once there is something for them to do.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,14 +15,14 @@ from softaug.recipe import Recipe
 from sweeps import cluster, preflight
 from sweeps.budget import launch_estimate
 from sweeps.course import Course, courses, estimate_text
-from sweeps.launched import save
+from sweeps.launched import Kept, save
 from sweeps.preflight import Refused
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
 from sweeps.stop_on_signals import caught_signals, stop_on_signals
 from sweeps.survey import Survey, survey
 from sweeps.tracker_process import TrackerProcess
 from trainables import launches
-from trainables.ledger import TrialFolder
+from trainables.ledger import EndState, TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
 
@@ -97,12 +97,14 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
     with ExitStack() as stack:
         owned = stack.enter_context(_owned(store, sweep, estimate, view.say))
         stack.enter_context(stop_on_signals(store, owned, view.say))
-        to_do = _to_do(sweep, settings, view.say)
+        retried = _retried(sweep, settings)
+        to_do = _to_do(sweep, store, retried, view.say)
         tracker = _Offline() if settings.tracking_uri is None else TrackerProcess(say=view.say)
         stack.callback(tracker.kill)
         slots = 0
         cluster.remove_abandoned()
-        search = _search(store, sweep, owned.id, tracker, view)
+        kept = stack.enter_context(Kept(store, say=view.say))
+        search = _search(store, sweep, owned.id, retried, kept, tracker, view)
         most = UNKNOWN if search is not None and (to_do or search.anything_to_come()) else len(to_do)
         if most:
             and_more = "" if search is None else ", and what the search asks for"
@@ -111,7 +113,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
             stack.enter_context(cluster.cluster(settings.address))
             stack.enter_context(caught_signals())  # again: Ray has its own handler of SIGTERM
             slots = min(cluster.slots(sweep.resources), settings.max_concurrent or most, most)
-        _prepare(store, sweep, to_do, retry_failed=settings.retry_failed)
+        _prepare(store, sweep, to_do, retried)
         tracker.start(store, sweep, settings.tracking_uri or "", owned.id, upload_weights=settings.upload_weights)
         trouble = None
         if most:
@@ -121,6 +123,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
             trouble = train(sweep, to_do, search, settings, owned.id, slots, changed=tracker.changed, warn=view.say)
         elif search is not None:
             search.more()  # nothing to run: it is over, and its winners are known
+        kept.close()
         final = sweep if search is None else search.sweep
         missing = tracker.close(final.trial_keys)
         course = next(iter(courses(store, final, only=owned)), None)
@@ -128,32 +131,49 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
 
 
 def _search(
-    store: Store, sweep: ResolvedSweep, launch: str, tracker: "TrackerProcess | _Offline", view: View
+    store: Store,
+    sweep: ResolvedSweep,
+    launch: str,
+    retried: Collection[str],
+    kept: Kept,
+    tracker: "TrackerProcess | _Offline",
+    view: View,
 ) -> "SearchRun | None":
-    """Return the sweep's search, ready to ask; what it asks for is kept before it can begin."""
+    """Return the sweep's search, ready to ask."""
     if sweep.search is None:
         return None
     from sweeps.search_run import SearchRun
 
     def grown(sweep: ResolvedSweep, cell: Cell) -> None:
         for recipe in recipes_of(cell):
-            TrialFolder(store, recipe.key).write_recipe(recipe)
-        save(store, sweep)
+            trial = TrialFolder(store, recipe.key)
+            trial.write_recipe(recipe)
+            with suppress(Damaged):  # it is told, and left alone, when its turn comes
+                trial.reopen(retried)
+        kept.put(sweep)
         tracker.add(cell)
         view.grow(sweep)
 
-    return SearchRun(store, sweep, launch, grown=grown, say=view.say)
+    return SearchRun(store, sweep, launch, grown=grown, asked=kept.put, say=view.say, retried=retried)
 
 
-def _to_do(sweep: ResolvedSweep, settings: Settings, say: Callable[[str], None]) -> list[Recipe]:
-    """Return the recipes whose trial has not ended, and those that failed if asked to try them again.
+def _retried(sweep: ResolvedSweep, settings: Settings) -> Collection[EndState]:
+    """Return the states of trials that are tried again.
+
+    Those that failed, if asked to; those that the scheduler of another sweep's search stopped, unless this has one too.
+    """
+    failed: tuple[EndState, ...] = ("failed", "diverged") if settings.retry_failed else ()
+    return failed if sweep.search is not None and sweep.search.halving is not None else (*failed, "stopped")
+
+
+def _to_do(sweep: ResolvedSweep, store: Store, retried: Collection[str], say: Callable[[str], None]) -> list[Recipe]:
+    """Return the recipes whose trial has not ended, or in one of the states `retried`.
 
     A trial whose recipe or end is damaged is told and left alone.
     """
-    retried = ("failed", "diverged") if settings.retry_failed else ()
     to_do = []
     for recipe in sweep.recipes():
-        trial = TrialFolder(settings.store, recipe.key)
+        trial = TrialFolder(store, recipe.key)
         try:
             trial.check()
             end = trial.end()
@@ -165,13 +185,12 @@ def _to_do(sweep: ResolvedSweep, settings: Settings, say: Callable[[str], None])
     return to_do
 
 
-def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe], *, retry_failed: bool) -> None:
+def _prepare(store: Store, sweep: ResolvedSweep, to_do: list[Recipe], retried: Collection[str]) -> None:
     save(store, sweep)
     for recipe in to_do:
         trial = TrialFolder(store, recipe.key)
         trial.write_recipe(recipe)
-        if retry_failed:
-            trial.reopen()
+        trial.reopen(retried)
 
 
 class _Offline:

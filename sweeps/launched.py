@@ -1,12 +1,17 @@
 """The sweeps that were launched into a store, as last launched: what status, report and sync work on."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
 
 from sweeps.expand import load
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
 from trainables.sealed import Damaged
 from trainables.store import Store
+
+KEEP_EVERY_S = 1.0
 
 
 def save(store: Store, sweep: ResolvedSweep) -> None:
@@ -19,6 +24,59 @@ def save(store: Store, sweep: ResolvedSweep) -> None:
     except Damaged:
         store.set_aside(path)
     store.write(path, sweep.sealed(path, indent=1))
+
+
+class Kept:
+    """Keeps a sweep that grows, in a thread: at once, but not more often than once a second.
+
+    What a killed launch had no time to keep is asked for again, with the same answers. The context's end, or `close`,
+    keeps the last of it.
+    """
+
+    def __init__(self, store: Store, *, say: Callable[[str], None]) -> None:
+        self.store = store
+        self.say = say
+        self.newest: ResolvedSweep | None = None
+        self.grown = threading.Event()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._keep, name="sweep's file", daemon=True)
+
+    def put(self, sweep: ResolvedSweep) -> None:
+        """Take the sweep as it stands; this never waits."""
+        self.newest = sweep
+        self.grown.set()
+
+    def close(self) -> None:
+        """Keep what is left and stop; closing again changes nothing."""
+        self.over.set()
+        self.grown.set()
+        if self.thread.is_alive():
+            self.thread.join()
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _keep(self) -> None:
+        written: ResolvedSweep | None = None
+        while True:
+            self.grown.wait()
+            self.grown.clear()
+            last, sweep = self.over.is_set(), self.newest
+            if sweep is not None and sweep is not written:
+                try:
+                    self.store.write(_path(sweep), sweep.sealed(_path(sweep), indent=1))
+                    written = sweep
+                except OSError as error:
+                    self.say(self.store.explain(error))
+            if last:
+                return
+            self.over.wait(KEEP_EVERY_S)
 
 
 def read(store: Store, experiment: str) -> ResolvedSweep | None:

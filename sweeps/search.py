@@ -11,6 +11,7 @@ from softaug.presets import PresetName
 Value = float | int | str
 Values = dict[str, Value]  # of the parameters that are there, by name
 SamplerName = Literal["tpe", "random", "grid"]
+DIGITS = 4  # of a number without steps: more would only make tables hard to read
 
 
 class Frozen(BaseModel):
@@ -73,6 +74,14 @@ class Parameter(Frozen):
             self.step is None or abs((value - self.low) / self.step - round((value - self.low) / self.step)) < 1e-9
         )
         return on_grid and (self.kind == "float" or value == int(value))
+
+    def exact(self, value: Value) -> Value:
+        """Return a value that a sampler drew as it is written: on its grid, or with as many digits as matter."""
+        if self.kind != "float" or isinstance(value, str):
+            return value
+        if self.step is not None:
+            return self._at(round((value - self.low) / self.step), self.step)
+        return min(max(float(f"{value:.{DIGITS}g}"), float(self.low)), float(self.high))
 
     def _at(self, number: int, step: float) -> float:
         """Return a value of a grid without the noise of binary fractions: 0.3, not 0.30000000000000004."""

@@ -78,14 +78,19 @@ def values_of(search: Search, recipe: dict[str, Any]) -> Values | None:
 
 def _value(parameter: Parameter, recipe: dict[str, Any]) -> Value | None:
     if parameter.kind == "choice":
-        fitting = (choice.value for choice in parameter.choices if _agree(choice.fields, recipe))
-        return next(fitting, None)
+        fitting = [choice for choice in parameter.choices if _agree(choice.fields, recipe)]
+        # Of several the one that says most: {} agrees with every recipe.
+        return max(fitting, key=lambda choice: _size(choice.fields)).value if fitting else None
     found: Any = recipe
     for part in parameter.field.split("."):
         found = found.get(part) if isinstance(found, dict) else None
     if not parameter.contains(found):
         return None
     return int(found) if parameter.kind == "int" else float(found)
+
+
+def _size(fields: Any) -> int:
+    return sum(map(_size, fields.values())) if isinstance(fields, dict) else 1
 
 
 def _agree(fields: Any, recipe: Any) -> bool:

@@ -28,9 +28,9 @@ class ParameterEntry(Entry):
 
     field: str | None = None
     label: Label | None = None
-    low: float | int | None = None
-    high: float | int | None = None
-    step: Annotated[float | int | None, Field(gt=0)] = None
+    low: float | None = None
+    high: float | None = None
+    step: Annotated[float, Field(gt=0)] | None = None
     log: bool = False
     values: AxisValues | None = None
     choices: Annotated[dict[Label, RecipeFields], Field(min_length=1, max_length=100)] | None = None
@@ -43,10 +43,10 @@ class BudgetEntry(Entry):
     Hours of GPUs are those inside fit; wall hours are those of all launches together.
     """
 
-    cells: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    trials: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    gpu_hours: Annotated[float | None, Field(gt=0)] = None
-    wall_hours: Annotated[float | None, Field(gt=0)] = None
+    cells: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    trials: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    wall_hours: Annotated[float, Field(gt=0)] | None = None
 
 
 class HalvingEntry(Entry):

@@ -43,7 +43,7 @@ def _started_from(store: Store, sweep: ResolvedSweep, before: ResolvedSweep) -> 
         if values is None:
             continue
         grown = with_ask(sweep, values, earlier=True)
-        if _is_the_same(search, cell, grown) and _have_ended(store, grown.search_cells[-1]):
+        if _is_the_same(search, cell, grown) and _have_ended(store, search, grown.search_cells[-1]):
             sweep = grown
     return sweep
 
@@ -55,11 +55,13 @@ def _is_the_same(search: Search, cell: Cell, grown: ResolvedSweep) -> bool:
     return grown.search.asks[-1].cell_key == cell.cell_key and cell.cell_key not in known
 
 
-def _have_ended(store: Store, cell: Cell) -> bool:
+def _have_ended(store: Store, search: Search, cell: Cell) -> bool:
+    """Say whether all trials of a cell have ended; without a scheduler, one that was stopped by it has not."""
     try:
-        return all(TrialFolder(store, key).end() is not None for key in cell.trials.values())
+        ends = [TrialFolder(store, key).end() for key in cell.trials.values()]
     except Damaged:
         return False
+    return all(end is not None and (end.state != "stopped" or search.halving is not None) for end in ends)
 
 
 def _whole(cell: Cell) -> dict[str, Any]:

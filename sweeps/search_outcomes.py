@@ -51,8 +51,8 @@ class Outcomes:
 
     def _outcome(self, ended: list[tuple[TrialFolder, End]]) -> Outcome:
         states = {end.state for _, end in ended}
-        if states & {"failed", "diverged"}:
-            return FAILED
+        if states & {"failed", "diverged"} or ("stopped" in states and self.search.halving is None):
+            return FAILED  # without a scheduler, one that another search stopped has no value
         rows = [list(AttemptFolder(trial, end.attempt).checked_rows()) for trial, end in ended]
         if "stopped" in states:
             [name] = self.search.minimize
@@ -114,7 +114,7 @@ def spent(sweep: ResolvedSweep, outcomes: Outcomes, launch: str) -> str:
     budget, own = search.budget, [ask for ask in search.asks if not ask.earlier]
     limits: list[tuple[str, float | None, Callable[[], float]]] = [
         ("cells", budget.cells, lambda: len(own)),
-        ("trials", budget.trials, lambda: len(search.seeds) * len({ask.cell_key for ask in own})),
+        ("trials", budget.trials, lambda: len(search.seeds) * len({ask.cell_key for ask in own if ask.cell_key})),
         ("GPU hours", budget.gpu_hours, lambda: sweep.resources.gpus * outcomes.seconds / 3600),
         ("hours", budget.wall_hours, lambda: _hours_of_launches(outcomes.store, sweep.experiment, launch)),
     ]

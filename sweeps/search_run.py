@@ -1,10 +1,10 @@
 """A search while a launch runs it: which trials come next, as the ledger's results allow.
 
-What is kept of it is the sweep's file alone, which is written before a new cell's first trial can begin. A launch that
-is killed in between asks the same again.
+What is kept of it is the sweep's file alone. A launch that is killed before the newest cells are in there asks for the
+same ones again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 
 from softaug.recipe import Recipe
@@ -14,11 +14,18 @@ from sweeps.search_cells import winner_cell, with_ask
 from sweeps.search_outcomes import FAILED, Outcomes, spent, winners
 from sweeps.search_study import STARTUP_CELLS, Asker
 from trainables.ledger import TrialFolder
+from trainables.sealed import Damaged
 from trainables.store import Store
+
+MAX_FRUITLESS = 100  # asks in a row that bring no new cell: the space has no more, or hardly any
 
 
 class SearchRun:
-    """Asks for cells, and for the winners at the end. `grown(sweep, cell)` is called for every new cell."""
+    """Asks for cells, and for the winners at the end.
+
+    `grown(sweep, cell)` is called for every new cell, `asked(sweep)` for every other ask. `retried`: states of
+    ends that do not count, since those trials are tried again.
+    """
 
     def __init__(
         self,
@@ -27,15 +34,20 @@ class SearchRun:
         launch: str,
         *,
         grown: Callable[[ResolvedSweep, Cell], None],
+        asked: Callable[[ResolvedSweep], None] = lambda _: None,
         say: Callable[[str], None],
+        retried: Collection[str] = (),
     ) -> None:
         assert sweep.search is not None
         self.sweep = sweep
         self.launch = launch
         self.grown = grown
+        self.asked = asked
         self.say = say
+        self.retried = retried
         self.outcomes = Outcomes(store, sweep.search)
         self.cells = {cell.cell_key: cell for cell in sweep.search_cells}
+        self.fruitless = _fruitless(sweep.search)
         self.asker: Asker | None = None
         self.finding = True  # cells may still be asked for
         self.over = False  # nothing more will come
@@ -44,8 +56,14 @@ class SearchRun:
         """Say whether a trial is to run yet; nothing is kept of what is asked for to know that."""
         trying = SearchRun(self.outcomes.store, self.sweep, self.launch, grown=lambda *_: None, say=lambda _: None)
         recipes = trying.more()
-        ended = (TrialFolder(self.outcomes.store, recipe.key).end() is not None for recipe in recipes)
-        return not trying.over or not all(ended)
+        return not trying.over or any(self._is_to_run(recipe) for recipe in recipes)
+
+    def _is_to_run(self, recipe: Recipe) -> bool:
+        try:
+            end = TrialFolder(self.outcomes.store, recipe.key).end()
+        except Damaged:
+            return False
+        return end is None or end.state in self.retried
 
     @property
     def search(self) -> Search:
@@ -93,6 +111,8 @@ class SearchRun:
         first = [self._outcome(ask) for ask in islice(asks, STARTUP_CELLS)]
         if len(first) == STARTUP_CELLS and all(outcome == FAILED for outcome in first):
             return f"the search ends: its first {STARTUP_CELLS} cells all failed"
+        if self.fruitless >= MAX_FRUITLESS:
+            return f"the search ends: its last {MAX_FRUITLESS} suggestions brought no new cell"
         return ""
 
     @property
@@ -121,7 +141,10 @@ class SearchRun:
         before = len(self.sweep.search_cells)
         self.sweep = with_ask(self.sweep, values)
         if len(self.sweep.search_cells) == before:
+            self.fruitless += 1
+            self.asked(self.sweep)
             return None
+        self.fruitless = 0
         cell = self.sweep.search_cells[-1]
         self.cells[cell.cell_key] = cell
         self.grown(self.sweep, cell)
@@ -152,3 +175,13 @@ class SearchRun:
             self.grown(self.sweep, cell)
             recipes += list(recipes_of(cell))
         return recipes
+
+
+def _fruitless(search: Search) -> int:
+    """Return how many asks have come since the last new cell."""
+    known: set[str] = {""}
+    since = 0
+    for ask in search.asks:
+        since = since + 1 if ask.cell_key in known else 0
+        known.add(ask.cell_key)
+    return since

@@ -32,6 +32,8 @@ class Asker:
         self.study = optuna.create_study(directions=["minimize"] * len(search.minimize))
         self.open: list[optuna.Trial] = []  # asked for and not told of, in order
         self.asked = 0
+        self.grid = grid(search.parameters)
+        self.points: set[frozenset[tuple[str, Value]]] = set()  # all that were asked for
 
     @property
     def told(self) -> int:
@@ -41,7 +43,7 @@ class Asker:
     def ask(self) -> Values | None:
         """Return the values of the next cell, None if a grid has no more."""
         if self.search.sampler == "grid":
-            values = next((each for n, each in enumerate(grid(self.search.parameters)) if n == self.asked), None)
+            values = next((each for each in self.grid if not self._was_asked(each)), None)
             if values is not None:
                 self.again(values)
             return values
@@ -50,7 +52,7 @@ class Asker:
         trial = self.study.ask()
         for parameter in self.search.parameters:
             if parameter.is_there(values):
-                values[parameter.name] = _suggest(trial, parameter)
+                values[parameter.name] = parameter.exact(_suggest(trial, parameter))
         # TPE leaves notes in a trial that it drew, and reads them while that is open; one that is rebuilt has none.
         # So that both are alike, no open trial is one that it drew; it never looks at one that failed.
         self.study.tell(trial, state=TrialState.FAIL)
@@ -66,7 +68,7 @@ class Asker:
             if parameter.name in values:
                 _suggest(trial, parameter)
         self.open.append(trial)
-        self.asked += 1
+        self._note(values)
 
     def tell(self, outcome: Outcome) -> None:
         """Tell how the first of the open cells ended."""
@@ -81,7 +83,15 @@ class Asker:
     def ended(self, cells: Sequence[tuple[Values, Outcome]]) -> None:
         """Begin with cells that have ended, before any other."""
         self.study.add_trials([frozen(self.search, values, outcome) for values, outcome in cells])
-        self.asked += len(cells)
+        for values, _ in cells:
+            self._note(values)
+
+    def _note(self, values: Values) -> None:
+        self.points.add(frozenset(values.items()))
+        self.asked += 1
+
+    def _was_asked(self, values: Values) -> bool:
+        return frozenset(values.items()) in self.points
 
 
 def frozen(search: Search, values: Values, outcome: Outcome) -> optuna.trial.FrozenTrial:

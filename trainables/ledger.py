@@ -19,7 +19,7 @@ not overwritten. No torch and no Ray here: tensors come and go as bytes.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -157,13 +157,13 @@ class TrialFolder:
         """End the trial. Return False if it had ended already: then this attempt's results count for nothing."""
         return self.store.create(self._end_path, end.sealed(self._end_path, indent=1))
 
-    def reopen(self) -> None:
-        """Let a trial that failed or diverged be tried again: move its end into the folder of its last attempt.
+    def reopen(self, states: Collection[str] = ("failed", "diverged")) -> None:
+        """Let a trial that ended in one of these states be tried again: move its end into its last attempt's folder.
 
         One that has ended well meanwhile, in another launch, stays as it is.
         """
         end = self.end()
-        if end is not None and end.state in ("failed", "diverged"):
+        if end is not None and end.state in states:
             path = f"{self.path}/{end.attempt:04d}/end.json"
             self.store.write(path, end.sealed(path, indent=1))
             self.store.delete(self._end_path)
