@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from analysis import summary
 from analysis.cells import CellRuns, axis_text, describe
+from analysis.cost import cost_rows
 from analysis.figure_data import declared_figure
 from analysis.figures import write_figure
 from analysis.reliability import Curve, draw_reliability, pool, read_curve
@@ -20,6 +21,7 @@ from analysis.results import Results, read_results
 from analysis.runs import TrialRun, experiment_id
 from analysis.style import save
 from analysis.tables import FORMATS, NONE, Format, header, rows
+from sweeps.course import Course
 from sweeps.resolved import ResolvedSweep
 
 HERE = Path(__file__).parent
@@ -43,16 +45,28 @@ class Picture:
     alt: str
 
 
-def write_report(sweeps: list[ResolvedSweep], *, tracking_uri: str, out: Path, ui_url: str) -> Path:
+def write_report(
+    sweeps: list[ResolvedSweep],
+    *,
+    tracking_uri: str,
+    out: Path,
+    ui_url: str,
+    courses: Mapping[str, Sequence[Course]] | None = None,
+) -> Path:
     """Write `out`/index.html and, per sweep, its figure and table files; return the page's path.
 
     The page makes no request: pictures and style are inside. `ui_url` is the MLflow server that run links lead to.
+    `courses`: by experiment, what its launches were expected to take, and took.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar for each small file
     client = MlflowClient(tracking_uri)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as downloads:
-        sections = [_section(sweep, client, Path(downloads), out / sweep.experiment, ui_url) for sweep in sweeps]
+        sections = [
+            _section(sweep, client, Path(downloads), out / sweep.experiment, ui_url)
+            | {"cost": cost_rows((courses or {}).get(sweep.experiment, []))}
+            for sweep in sweeps
+        ]
     page = out / "index.html"
     page.write_text(_render(sections), encoding="utf-8")
     return page

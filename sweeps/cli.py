@@ -19,11 +19,14 @@ from sweeps.expand import load
 from sweeps.launched import all_launched, launched
 from sweeps.options import (
     STORE,
+    BudgetOption,
     DataOption,
+    GpusOption,
     JsonOption,
     LaunchedArgument,
     ScaleOption,
     SeedsOption,
+    SlotsOption,
     StoreOption,
     SweepArgument,
     TrackingOption,
@@ -68,20 +71,27 @@ def plan(
     scale: ScaleOption = None,
     seeds: SeedsOption = None,
     store: StoreOption = STORE,
+    gpus: GpusOption = None,
+    slots: SlotsOption = None,
+    budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what launching a sweep would run."""
-    opened = open_store(store)
-    resolved = continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds)))
-    now = survey(opened, resolved)
-    trials, done = len(now.trials), now.ended
-    if as_json:
-        counts = {"cells": len(resolved.cells), "trials": trials, "done": done, "to_do": trials - done}
-        print_json({"sweep": resolved.name, "scale": resolved.scale, **counts})
-        return
-    from sweeps.live import print_plan
+    """Show what launching a sweep would run, what it costs, and what its seeds can show."""
+    from sweeps import plan_text
+    from sweeps.plan import plan_json, plan_of
 
-    print_plan(console, now)
+    opened = open_store(store)
+    resolved = continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus))
+    found = plan_of(opened, survey(opened, resolved), slots=slots, budget_hours=budget)
+    if as_json:
+        print_json(plan_json(found))
+    else:
+        plan_text.print_plan(console, found)
+    if found.objection:
+        fits = found.verdict == "may not fit"
+        say_on_stderr("warning" if fits else "error", f"--budget: {found.objection}")
+        if not fits:
+            raise typer.Exit(2)
 
 
 @app.command()
@@ -94,7 +104,8 @@ def launch(
     address: Annotated[str, typer.Option(help="host:port of a Ray cluster; local: started here.")] = "local",
     data: DataOption = None,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at once; default: what fits.")] = None,
-    gpus: Annotated[float | None, typer.Option(help="GPUs per trial, e.g. 0.25; default: the scale's.")] = None,
+    gpus: GpusOption = None,
+    budget: BudgetOption = None,
     retry_failed: Annotated[bool, typer.Option(help="Run failed and diverged trials again.")] = False,
     offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between a trial's checkpoints.")] = 60.0,
@@ -102,6 +113,7 @@ def launch(
     upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
 ) -> None:
     """Run what the results lack of a sweep; run it again after a crash or with more seeds."""
+    from sweeps.course import course_text
     from sweeps.launch import Settings
     from sweeps.launch import launch as run
     from sweeps.live import live_view, print_outcome
@@ -118,12 +130,15 @@ def launch(
         checkpoint_every_s=checkpoint_every,
         silent_after_s=silent_after,
         upload_weights=upload_weights,
+        budget_hours=budget,
     )
     with live_view(console, opened, resolved) as view:
         outcome = run(resolved, settings, view)
     print_outcome(console, outcome.survey)
     for line in failures(outcome.survey):
         say(line)
+    if outcome.course is not None:
+        say(course_text(outcome.course))
     if outcome.missing_in_mlflow:
         say(f"{outcome.missing_in_mlflow} trials not in MLflow: run softaug sync")
     if outcome.trouble:
@@ -161,7 +176,7 @@ def status(
         print_json([status_json(now) for now in surveys] if sweep is None else status_json(surveys[0]))
         return
     for now in surveys:
-        say(f"{now.sweep.experiment}: {progress_line(now, 1)}")
+        say(f"{now.sweep.experiment}: {progress_line(now, max(now.count('running'), 1))}")
     if sweep is not None:
         print_outcome(console, surveys[0])
 

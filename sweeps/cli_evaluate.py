@@ -53,6 +53,7 @@ def evaluate(
     percents = percents_of(occlusion)
     opened = open_store(store)
     (wanted,) = chosen(opened, [sweep], scale)
+    wanted = wanted.model_copy(update={"search_cells": []})  # what enters no table is not evaluated on test images
     uri = None if offline else tracking_uri_of(opened, tracking_uri)
     problems = unreachable_tracking(uri, wanted.experiment) if uri else []
     if problems:

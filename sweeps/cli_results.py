@@ -78,8 +78,11 @@ def report(
     """Write a page with the tables and figures of sweeps, every number with n and its error."""
     wanted, uri = synced(sweep, scale, store, tracking_uri)
     from analysis.report import write_report
+    from sweeps.course import courses
 
-    page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=ui_url(uri))
+    opened = open_store(store)
+    taken = {each.experiment: courses(opened, each) for each in wanted}
+    page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=ui_url(uri), courses=taken)
     say(f"wrote {page}")
 
 

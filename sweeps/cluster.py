@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,8 +81,8 @@ def slots(needs: Resources) -> int:
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    fitting = sum(_fitting(node, needs) for node in nodes)
-    if fitting == 0:
+    found = sum(fitting(node, needs) for node in nodes)
+    if found == 0:
         cpus, gpus = (max(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
         raise Refused(
             [
@@ -90,10 +90,11 @@ def slots(needs: Resources) -> int:
                 f"{cpus:g} CPUs and {gpus:g} GPUs; choose another --scale, or give --gpus 0 to train on CPUs"
             ]
         )
-    return fitting
+    return found
 
 
-def _fitting(node: dict[str, float], needs: Resources) -> int:
+def fitting(node: Mapping[str, float], needs: Resources) -> int:
+    """Return how many trials fit on a node with so many "CPU" and "GPU"."""
     by_cpu = int(node.get("CPU", 0) // needs.cpus)
     if needs.gpus == 0:
         return by_cpu

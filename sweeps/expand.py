@@ -12,7 +12,7 @@ from sweeps.explain import explain_file, explain_recipe
 from sweeps.layers import Draft, at_scale, default_scale, drafts, layered, scale_names, size, with_entries
 from sweeps.problems import Problem, Problems, known
 from sweeps.references import broken_references
-from sweeps.resolved import Axis, Cell, ResolvedSweep, Resources
+from sweeps.resolved import Axis, Cell, Prior, ResolvedSweep, Resources
 from sweeps.search import Budget, Choice, Halving, Parameter, Search, in_order, nested
 from sweeps.search_file import ParameterEntry, SearchEntry
 from sweeps.search_rules import wrong_search
@@ -134,6 +134,7 @@ def _resolved(sweep: Node, scale: str, source: str) -> ResolvedSweep:
         figure=None if file.figure is None else file.figure.model_copy(update={"lines": lines}),
         resources=Resources(**file.resources.model_dump()),
         source=source,
+        prior=None if file.prior is None else Prior(**file.prior.model_dump()),
         search=search,
     )
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from softaug.recipe import Recipe
 from sweeps import cluster, preflight
+from sweeps.budget import launch_estimate
+from sweeps.course import Course, courses, estimate_text
 from sweeps.launched import Kept, save
 from sweeps.preflight import Refused
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
@@ -28,11 +30,15 @@ if TYPE_CHECKING:
     from sweeps.search_run import SearchRun
 
 UNKNOWN = 10**6  # trials to do, of a search
+UNKNOWN_COST = "cost unknown: the sweep file has no prior, and no such trial has finished"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how to launch. `tracking_uri` None: offline. `max_concurrent` None: as many as fit."""
+    """Where and how to launch. `tracking_uri` None: offline. `max_concurrent` None: as many as fit.
+
+    `budget_hours`: what is expected to take longer is refused; in CPU-hours, or GPU-hours if trials need GPUs.
+    """
 
     store: Store
     data: Path | None
@@ -43,6 +49,7 @@ class Settings:
     checkpoint_every_s: float = 60.0
     silent_after_s: float = 600.0
     upload_weights: bool = False
+    budget_hours: float | None = None
 
 
 class View(Protocol):
@@ -62,13 +69,14 @@ class View(Protocol):
 class Outcome:
     """How a launch ended. `missing_in_mlflow`: trials that `softaug sync` has yet to bring there.
 
-    `trouble`: why it could not go on to the end, None if it could.
+    `trouble`: why it could not go on to the end, None if it could. `course`: how good its estimate was, if it had one.
     """
 
     survey: Survey
     interrupted: bool
     missing_in_mlflow: int
     trouble: str | None
+    course: Course | None = None
 
 
 def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
@@ -80,11 +88,14 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
     preflight.check(
         sweep, store=store, data=settings.data, tracking_uri=settings.tracking_uri, address=settings.address
     )
+    estimate = launch_estimate(
+        survey(store, sweep), settings.budget_hours, view.say, retry_failed=settings.retry_failed
+    )
     store.probe()
     if store.is_in_memory():
         view.say(f"the store {store.root} is in memory (tmpfs): when this machine restarts, all results are gone")
     with ExitStack() as stack:
-        owned = stack.enter_context(_owned(store, sweep, view.say))
+        owned = stack.enter_context(_owned(store, sweep, estimate, view.say))
         stack.enter_context(stop_on_signals(store, owned, view.say))
         retried = _retried(sweep, settings)
         to_do = _to_do(sweep, store, retried, view.say)
@@ -98,6 +109,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         if most:
             and_more = "" if search is None else ", and what the search asks for"
             view.say(f"{len(to_do)} of {len(sweep.trial_keys)} trials to do{and_more}; starting Ray")
+            view.say(UNKNOWN_COST if estimate is None else estimate_text(estimate))
             stack.enter_context(cluster.cluster(settings.address))
             stack.enter_context(caught_signals())  # again: Ray has its own handler of SIGTERM
             slots = min(cluster.slots(sweep.resources), settings.max_concurrent or most, most)
@@ -114,7 +126,8 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         kept.close()
         final = sweep if search is None else search.sweep
         missing = tracker.close(final.trial_keys)
-        return Outcome(survey(store, final), launches.stop_requested(store, owned.id), missing, trouble)
+        course = next(iter(courses(store, final, only=owned)), None)
+        return Outcome(survey(store, final), launches.stop_requested(store, owned.id), missing, trouble, course)
 
 
 def _search(
@@ -201,9 +214,11 @@ class _Offline:
 
 
 @contextmanager
-def _owned(store: Store, sweep: ResolvedSweep, say: Callable[[str], None]) -> Iterator[launches.Launch]:
+def _owned(
+    store: Store, sweep: ResolvedSweep, estimate: launches.CostEstimate | None, say: Callable[[str], None]
+) -> Iterator[launches.Launch]:
     """Be the sweep's launch: beat, and say so when it is over. One that is refused leaves nothing."""
-    owned = launches.acquire(store, sweep.experiment)
+    owned = launches.acquire(store, sweep.experiment, estimate)
     over = threading.Event()
     heart = threading.Thread(target=_beat, args=(store, owned, over, say), name="heartbeat", daemon=True)
     heart.start()

@@ -41,7 +41,7 @@ def at_scale(sweep: Node, scale: str) -> Node:
     """Return the sweep as it stands at one scale, itself a sweep without scales."""
     override = sweep.at("scales").at(scale)
     fields = {name: node for name, node in sweep.entries.items() if name not in ("scales", "default_scale")}
-    fields |= {name: override.at(name) for name in ("seeds", "resources") if override.has(name)}
+    fields |= {name: override.at(name) for name in ("seeds", "resources", "prior") if override.has(name)}
     fields["base"] = layered(sweep.at("base"), override.at("base"))
     fields["axes"] = with_entries(sweep.at("axes"), _axes(sweep, override))
     if sweep.at("search").value is not None:

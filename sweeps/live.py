@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from softaug.estimate import Estimate
+from sweeps.forecast import Span
 from sweeps.resolved import Cell, ResolvedSweep
-from sweeps.survey import Survey, Surveyor, time_left_s
+from sweeps.survey import Survey, Surveyor
+from sweeps.work_left import forecast_of
 from trainables.store import Store
 
 RENEW_EVERY_S = 1.0
@@ -105,9 +107,10 @@ def progress_line(now: Survey, slots: int) -> str:
     parts = [f"{now.count('finished')} of {len(now.trials)} trials done"]
     parts += [f"{now.count(state)} {state}" for state in ("failed", "diverged", "damaged") if now.count(state)]
     parts += [f"{now.count('running')} running", f"{now.count('pending')} to do"]
-    left = time_left_s(now, slots)
-    if left is not None and now.ended < len(now.trials):
-        parts.append(f"about {duration(left)} left")
+    expected = forecast_of(now)
+    left = expected.time_left_s(slots)
+    if expected.known and left.value >= 1:
+        parts.append(f"about {duration_text(left)} left")
     return ", ".join(parts)
 
 
@@ -130,24 +133,6 @@ def cells_table(now: Survey, rows: int | None = None) -> Table:
     if len(shown) < len(now.sweep.cells):
         table.add_row(f"… and {len(now.sweep.cells) - len(shown)} more cells")
     return table
-
-
-def print_plan(console: Console, now: Survey) -> None:
-    """Print what a sweep asks and expects, its cells, and what is done and to do."""
-    sweep = now.sweep
-    lines = [f"{sweep.name} at scale {sweep.scale}: {sweep.question}"]
-    lines += [f"{name}: {text}" for name, text in (("expected", sweep.expect), ("cost", sweep.cost)) if text]
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for column in ("cell", "seeds", "done"):
-        table.add_column(column)
-    for cell in sweep.cells:
-        ended = sum(now.trials[key].end is not None for key in cell.trials.values())
-        table.add_row(cell.title, ", ".join(map(str, cell.trials)), f"{ended}/{len(cell.trials)}")
-    console.print(table)
-    to_do = len(now.trials) - now.ended
-    console.print(Text(f"{len(sweep.cells)} cells, {len(now.trials)} trials: {now.ended} done, {to_do} to do"))
 
 
 def print_outcome(console: Console, now: Survey) -> None:
@@ -183,8 +168,22 @@ def plus_minus(value: Estimate | None, decimals: int = 2) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return "85 s", "12 min", "2.5 h"."""
+    """Return "85 s", "12 min", "2.5 h", "645 h"."""
+    unit, form, length = _unit(seconds)
+    return f"{seconds / length:{form}} {unit}"
+
+
+def duration_text(span: Span) -> str:
+    """Return "12 (9–16) min": the time expected and its 95 % interval, which are in seconds."""
+    unit, form, length = _unit(span.value)
+    value, low, high = (f"{each / length:{form}}" for each in (span.value, span.low, span.high))
+    return f"{value} ({low}–{high}) {unit}"
+
+
+def _unit(seconds: float) -> tuple[str, str, float]:
+    """Return unit, format and seconds per unit for a time like this one."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+        return "s", ".0f", 1.0
+    if seconds < 90 * 60:
+        return "min", ".0f", 60.0
+    return "h", ".1f" if seconds < 360_000 else ",.0f", 3600.0

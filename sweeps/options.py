@@ -1,5 +1,6 @@
 """Options that several commands take, and what follows from them."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,10 +18,29 @@ TrackingOption = Annotated[
 ]
 ScaleOption = Annotated[str | None, typer.Option("--scale", help="paper, laptop or smoke; default: the file's.")]
 SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="In place of the file's seeds.")]
+GpusOption = Annotated[float | None, typer.Option("--gpus", help="GPUs per trial, e.g. 0.25; default: the scale's.")]
+SlotsOption = Annotated[int | None, typer.Option("--slots", min=1, help="Trials at once; default: what fits here.")]
 DataOption = Annotated[Path | None, typer.Option("--data", envvar="SOFTAUG_DATA", help="Folder with the data sets.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 FormatOption = Annotated[Literal["markdown", "latex", "csv"], typer.Option("--format", help="Of the table.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
+
+
+def _budget(hours: float | None) -> float | None:
+    if hours is not None and not (isfinite(hours) and hours > 0):
+        raise typer.BadParameter(f"{hours} is no budget; give hours above 0")
+    return hours
+
+
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        metavar="HOURS",
+        callback=_budget,
+        help="Refuse what is expected to take more GPU-hours (CPU-hours without GPUs).",
+    ),
+]
 
 STORE = "runs"
 OUT = Path("report")

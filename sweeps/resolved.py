@@ -35,6 +35,15 @@ class Resources(Frozen):
     gpus: float = 0.0
 
 
+class Prior(Frozen):
+    """What is expected of one trial before any has finished; units and meaning as in a sweep file (`PriorEntry`)."""
+
+    minutes_per_trial: float
+    factor: float = 2.0
+    disk_mb_per_trial: float | None = None
+    seed_sd: float | None = None
+
+
 class Cell(Frozen):
     """One recipe without its seed. `axes`: the value of every axis its arm runs over. `trials`: seed -> trial key."""
 
@@ -75,6 +84,7 @@ class ResolvedSweep(Entry):
     figure: Figure | None
     resources: Resources
     source: str  # the sweep file's text
+    prior: Prior | None = None  # None also for sweeps that were launched before there were priors
     search: Search | None = None
     search_cells: list[Cell] = []
 

@@ -1,6 +1,7 @@
 """A search as a launch runs it: its space, what it minimises, its budget, and the cells it has asked for so far."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -173,3 +174,12 @@ class Search(Frozen):
         own = ("base", "preset", "minimize", "sampler", "seed", "halving")
         parameters = [parameter.model_dump(exclude={"label"}) for parameter in self.parameters]
         return {**self.model_dump(include=set(own)), "parameters": parameters}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell of a search ended. `values`: the means over its seeds; `steps`: a pruned one's, by epoch."""
+
+    state: Literal["complete", "pruned", "failed"]
+    values: tuple[float, ...] = ()
+    steps: Mapping[int, float] = field(default_factory=dict)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from softaug.estimate import estimate
 from sweeps.resolved import Cell, ResolvedSweep
-from sweeps.search import Ask, Search
-from sweeps.search_study import Outcome
+from sweeps.search import Ask, Outcome, Search
 from trainables import launches
 from trainables.ledger import AttemptFolder, End, TrialFolder
 from trainables.sealed import Damaged

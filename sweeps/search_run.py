@@ -9,10 +9,10 @@ from itertools import islice
 
 from softaug.recipe import Recipe
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
-from sweeps.search import Ask, Search
+from sweeps.search import Ask, Outcome, Search
 from sweeps.search_cells import winner_cell, with_ask
 from sweeps.search_outcomes import FAILED, Outcomes, spent, winners
-from sweeps.search_study import STARTUP_CELLS, Asker, Outcome
+from sweeps.search_study import STARTUP_CELLS, Asker
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store

@@ -7,27 +7,17 @@ results, not of the order in which these came or of interruptions. No storage bu
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from sweeps.search import Parameter, Search, Value, Values
+from sweeps.search import Outcome, Parameter, Search, Value, Values
 
 STARTUP_CELLS = 10  # that TPE draws at random, its default
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a cell of a search ended. `values`: the means over its seeds; `steps`: a pruned one's, by epoch."""
-
-    state: Literal["complete", "pruned", "failed"]
-    values: tuple[float, ...] = ()
-    steps: Mapping[int, float] = field(default_factory=dict)
 
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}

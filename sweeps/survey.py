@@ -18,11 +18,16 @@ RARE: tuple[TrialState, ...] = ("stopped", "damaged")
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """One trial: its state, its end if it has ended, and what is to be told of it: why it failed or is damaged."""
+    """One trial: its state, its end if it has ended, and what is to be told of it: why it failed or is damaged.
+
+    `epochs` are those completed, `seconds` the time inside fit up to there.
+    """
 
     state: TrialState
     end: End | None = None
     reason: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,27 +99,24 @@ class Surveyor:
             except Damaged as damaged:
                 return TrialStatus("damaged", reason=str(damaged))
             if end is None:
-                owner = trial.owner() if alive else None
-                return TrialStatus("running" if owner in alive else "pending")
-            self.ended[key] = TrialStatus(end.state, end, end.reason or "")
+                return _unended(trial, alive)
+            self.ended[key] = TrialStatus(end.state, end, end.reason or "", end.epochs, end.seconds)
         return self.ended[key]
+
+
+def _unended(trial: TrialFolder, alive: Mapping[str, launches.Launch]) -> TrialStatus:
+    """Return how a trial stands that has not ended; if its newest attempt has no rows yet, as if it had not begun."""
+    numbers = trial.numbers()
+    if not numbers:
+        return TrialStatus("pending")
+    newest, rows = trial.attempt(numbers[-1]), AttemptFolder(trial, numbers[-1]).rows()
+    state: TrialState = "running" if newest is not None and newest.launch in alive else "pending"
+    return TrialStatus(state, epochs=rows[-1].epoch, seconds=rows[-1].seconds) if rows else TrialStatus(state)
 
 
 def survey(store: Store, sweep: ResolvedSweep) -> Survey:
     """Read once how a sweep stands."""
     return Surveyor(store, sweep).survey()
-
-
-def time_left_s(now: Survey, slots: int) -> float | None:
-    """Return the seconds until all trials have ended at this pace, None before the first has.
-
-    Cells differ little in cost: what is left is counted in mean trials, shared by the slots.
-    """
-    seconds = [trial.end.seconds for trial in now.trials.values() if trial.end is not None]
-    if not seconds:
-        return None
-    left = now.count("pending") + 0.5 * now.count("running")
-    return left * (sum(seconds) / len(seconds)) / max(slots, 1)
 
 
 def status_json(now: Survey) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The sweep file: its fields, their types and ranges, and a JSON schema of it all for editors.
 
-A scale may override `seeds`, `base`, axis values, `resources` and single arms, and drop arms. Recipe fields are merged,
-all else is replaced: a scale whose `resources` name no `gpus` runs on the CPU.
+A scale may override `seeds`, `base`, axis values, `resources`, `prior` and single arms, and drop arms. Recipe fields
+are merged, all else is replaced: a scale whose `resources` name no `gpus` runs on the CPU.
 """
 
 from collections.abc import Iterator
@@ -56,6 +56,19 @@ class ResourcesEntry(Entry):
     gpus: Annotated[float, AfterValidator(_whole_above_one), Field(ge=0, le=MAX_GPUS)] = 0.0
 
 
+class PriorEntry(Entry):
+    """What is expected of one trial before any has finished; finished trials correct it (`sweeps.forecast`).
+
+    `minutes_per_trial`: time inside fit, known within `factor` (log-normal; one standard deviation). `seed_sd`:
+    standard deviation of test/top1_error between seeds, in points. `disk_mb_per_trial`: what it leaves in the store.
+    """
+
+    minutes_per_trial: Annotated[float, Field(gt=0, le=1_000_000)]
+    factor: Annotated[float, Field(gt=1, le=100)] = 2.0
+    disk_mb_per_trial: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    seed_sd: Annotated[float, Field(gt=0, le=50)] | None = None
+
+
 class ScaleEntry(Entry):
     """What is different at one scale. `arms` merges recipe fields into single arms, `drop` leaves arms out."""
 
@@ -66,6 +79,7 @@ class ScaleEntry(Entry):
     drop: list[str] = []
     search: SearchFields = {}
     resources: ResourcesEntry = ResourcesEntry()
+    prior: PriorEntry | None = None
 
 
 class SweepFile(Entry):
@@ -88,6 +102,7 @@ class SweepFile(Entry):
     search: SearchEntry | None = None
     figure: Figure | None = None
     resources: ResourcesEntry = ResourcesEntry()
+    prior: PriorEntry | None = None
     scales: dict[Name, ScaleEntry] = {}
 
 

@@ -10,12 +10,31 @@ import socket
 import time
 from functools import cache
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from trainables.sealed import Damaged, Entry
 from trainables.store import Store
 
 DEAD_AFTER_S = 30.0
 BEAT_EVERY_S = 5.0
+
+
+class CostEstimate(BaseModel):
+    """What a launch was expected to take when it started: hours with their 95 % interval, for so many trials.
+
+    `unit` is CPU-hours or GPU-hours; a trial takes `devices` of them per hour inside fit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    unit: Literal["CPU-hours", "GPU-hours"]
+    devices: float
+    trials: int
+    hours: float
+    low: float
+    high: float
 
 
 class Launch(Entry):
@@ -30,6 +49,7 @@ class Launch(Entry):
     since: float
     beat: float
     ended: bool = False
+    estimate: CostEstimate | None = None  # None also where nothing was known, or for a launch before there were any
 
     def is_alive(self, now: float) -> bool:
         """Say whether this launch still runs: on this machine its process exists, elsewhere it beat lately."""
@@ -49,8 +69,8 @@ class AlreadyRunning(Exception):
         self.owner = owner
 
 
-def acquire(store: Store, sweep: str) -> Launch:
-    """Become the sweep's launch. Raises AlreadyRunning while another one is alive."""
+def acquire(store: Store, sweep: str, estimate: CostEstimate | None = None) -> Launch:
+    """Become the sweep's launch, of which so much is expected. Raises AlreadyRunning while another one is alive."""
     numbers = _numbers(store, sweep)
     last = read(store, _id(sweep, numbers[-1])) if numbers else None
     if last is not None and last.is_alive(time.time()):
@@ -65,6 +85,7 @@ def acquire(store: Store, sweep: str) -> Launch:
         pid=os.getpid(),
         since=now,
         beat=now,
+        estimate=estimate,
     )
     # The numbers were read once: whoever acquired since then has taken this one.
     if not store.create(_path(launch.id), launch.sealed(_path(launch.id))):

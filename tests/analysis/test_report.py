@@ -14,7 +14,9 @@ from synthetic import lose, made_up, project, quickstart
 
 from analysis import figures
 from analysis.report import write_report
+from sweeps.course import Course
 from sweeps.resolved import ResolvedSweep
+from trainables.launches import CostEstimate
 
 UI = "http://tracker.example:5000"
 VOID = {"meta", "link", "img", "br"}
@@ -73,6 +75,17 @@ def written(
 @pytest.fixture(scope="module")
 def index(written: tuple[Path, MlflowClient]) -> Path:
     return written[0]
+
+
+def test_cost_is_shown_where_launches_had_an_estimate(written: tuple[Path, MlflowClient], sweep: ResolvedSweep) -> None:
+    index, client = written
+    assert "took / expected" not in index.read_text("utf-8")
+    estimate = CostEstimate(unit="CPU-hours", devices=1, trials=2, hours=1.0, low=0.5, high=2.0)
+    courses = {sweep.experiment: [Course(f"{sweep.experiment}-0001", 0.0, estimate, 2.5, 2)]}
+    out = index.parent.parent / "with-cost"
+    page = write_report([sweep], tracking_uri=client.tracking_uri, out=out, ui_url=UI, courses=courses)
+    text = "".join(Page(page.read_text("utf-8")).text.split())
+    assert "2of21(0.5–2)2.5CPU-hours2.50no" in text
 
 
 def test_the_page_asks_for_nothing(index: Path) -> None:

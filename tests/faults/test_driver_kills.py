@@ -40,8 +40,8 @@ def points() -> list[dict[str, Any]]:
         point(CREATE, "before", "*/attempt-0001.json", "trial"),
         # In an epoch.
         point(CREATE, "after", "*/attempt-0001.json", "trial", 3),
-        point("softaug.fit:_step", "before", "", "trial", 10),
-        point("softaug.fit:_step", "after", "", "trial", 40),
+        point("softaug.supervised:Supervised._step", "before", "", "trial", 10),
+        point("softaug.supervised:Supervised._step", "after", "", "trial", 40),
         # While writing, in a trial's process or in the launch's.
         point(BESIDE, "torn", "*/epochs.jsonl", "trial", 20),
         point(BESIDE, "after", "*/epochs.jsonl", "trial", 20),

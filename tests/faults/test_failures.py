@@ -28,7 +28,7 @@ class Expected:
     trace: str = ""  # what its traceback holds, among other lines
 
 
-NUMBERS = "train/cross_entropy, train/confidence, train/lr"
+NUMBERS = "train/kl, train/cross_entropy, train/confidence"
 TOLD = {  # by the trial's own process, which lives on
     "exception": Expected("failed", "ValueError: poisoned on purpose", trace="in _raise"),
     "exit": Expected("failed", "SystemExit: 3", trace="in _exit"),
@@ -36,7 +36,7 @@ TOLD = {  # by the trial's own process, which lives on
     "nan": Expected("diverged", "epoch 2: train/kl is nan; lower optim.lr"),
     "inf": Expected("diverged", "epoch 2: train/kl is inf; lower optim.lr"),
     "text": Expected("failed", "BadMetric: epoch 2 reported train/kl as str; a metric is a number"),
-    "missing": Expected("failed", f"BadMetric: epoch 2 reported no train/kl; reported: {NUMBERS}"),
+    "missing": Expected("failed", f"BadMetric: epoch 2 reported no train/lr; reported: {NUMBERS}"),
 }
 DEATHS = {  # seen by the launch alone
     "killed": Expected("failed", r"its process died 4 times: killed from outside .*", attempts=4),

@@ -7,7 +7,7 @@ import time
 
 from softaug.recipe import Recipe, canonical
 from softaug.versions import EVALUATION
-from sweeps.resolved import Axis, Cell, Figure, ResolvedSweep, Resources
+from sweeps.resolved import Axis, Cell, Figure, Prior, ResolvedSweep, Resources
 from trainables import evaluation
 from trainables.evaluation import Condition, Evaluation, Measurement, Origin, conditions
 from trainables.launches import Launch, this_machine
@@ -37,7 +37,7 @@ def cell(arm: str, sigma: float | None, seeds: list[int]) -> Cell:
     )
 
 
-def small_sweep(seeds: list[int] | None = None, name: str = "small") -> ResolvedSweep:
+def small_sweep(seeds: list[int] | None = None, name: str = "small", prior: Prior | None = None) -> ResolvedSweep:
     """Return two cells, baseline first, with two seeds each unless others are given."""
     seeds = seeds or [0, 1]
     return ResolvedSweep(
@@ -53,6 +53,7 @@ def small_sweep(seeds: list[int] | None = None, name: str = "small") -> Resolved
         figure=Figure(kind="softening-over-sigma", x="sigma"),
         resources=Resources(),
         source="name: small\n",
+        prior=prior,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
+SEEDS_APART_MS = 5_000
 Contents = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -48,3 +49,27 @@ def _one(client: MlflowClient, run: Run, cell_of: dict[str, str], downloads: Pat
         "metrics": history,
         "files": files,
     }
+
+
+def differing(one: Contents, other: Contents) -> list[str]:
+    """Return what differs between two experiments that were filled in different ways, in words.
+
+    A cell begins when the first of its seeds is seen to: of two that begin at once, which that is may differ.
+    """
+    found = [f"{place} is in one only" for place in one.keys() ^ other.keys()]
+    for place in one.keys() & other.keys():
+        for name, value in one[place].items():
+            theirs = other[place][name]
+            if name == "times" and place[0] == "cell" and value[1] == theirs[1]:
+                if abs(value[0] - theirs[0]) > SEEDS_APART_MS:
+                    found.append(f"{place} begins at {value[0]} and {theirs[0]}")
+            elif value != theirs:
+                found.append(f"{place} has {name} {_short(value, theirs)}")
+    return found
+
+
+def _short(value: Any, theirs: Any) -> str:
+    if isinstance(value, dict):
+        names = [name for name in {**value, **theirs} if value.get(name) != theirs.get(name)]
+        value, theirs = ({name: str(each.get(name))[:300] for name in names} for each in (value, theirs))
+    return f"{value} and {theirs}"

@@ -149,13 +149,29 @@ def test_more_than_any_node_has_is_refused(softaug: Softaug, tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "runs").rglob("*")] == ["launches"], "the launch took itself back"
 
 
-def test_plan_in_json_is_counts_and_nothing_else(softaug: Softaug, tmp_path: Path) -> None:
+def test_plan_in_json_is_the_plan_and_nothing_else(softaug: Softaug, tmp_path: Path) -> None:
     ran = softaug("plan", "quickstart", "--json", "--store", tmp_path / "runs")
-    assert json.loads(ran.stdout) == {
-        "sweep": "quickstart", "scale": "laptop", "cells": 16, "trials": 48, "done": 0, "to_do": 48,
+    plan = json.loads(ran.stdout)
+    counts = {name: plan[name] for name in ("sweep", "scale", "cells", "trials", "done", "to_do", "failed")}
+    assert counts == {
+        "sweep": "quickstart", "scale": "laptop", "cells": 16, "trials": 48, "done": 0, "to_do": 48, "failed": 0,
     }  # fmt: skip
+    assert plan["cost"]["left"]["value"] == pytest.approx(48 * 0.15 / 60)
     assert ran.stderr == ""
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("sweep", ["quickstart", "unknown.yaml"])
+def test_a_launch_above_its_budget_starts_nothing(softaug: Softaug, tmp_path: Path, sweep: str) -> None:
+    unknown = tmp_path / "unknown.yaml"
+    unknown.write_text(
+        CIFAR.replace("cifar100", "digits").replace("resnet18", "resnet8").replace("radius_px: 4", "radius_px: 1")
+    )
+    name = unknown if sweep == "unknown.yaml" else sweep
+    (line,) = refused(softaug, tmp_path / "runs", "launch", name, "--budget", "0.05")
+    said = "nothing is known of the cost of 1 trials" if name is unknown else "above the budget of 0.05; most is in"
+    assert line.startswith("error: --budget: ")
+    assert said in line
 
 
 def test_status_of_a_sweep_that_was_never_launched_is_all_pending(softaug: Softaug, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ from trainables.ledger import TrialFolder
 from trainables.store import open_store
 
 EPOCHS = 100
+NUMBER = r"[0-9.]+"
 
 
 def write_sweep(folder: Path, epochs: int) -> Path:
@@ -88,6 +90,24 @@ def test_mlflow_has_a_run_per_trial_and_per_cell_in_its_true_state(undisturbed: 
     assert client.search_runs(["0"]) == []
 
 
+def test_every_launch_keeps_what_it_expected_and_one_without_a_prior_expected_nothing(
+    undisturbed: tuple[Path, Path], softaug: Softaug, tmp_path: Path
+) -> None:
+    sweep, first_store = undisturbed
+    assert [launch.estimate for launch in launches.launches(open_store(first_store))] == [None]
+    store = tmp_path / "runs"
+    known = tmp_path / "known.yaml"
+    known.write_text(sweep.read_text() + "prior: {minutes_per_trial: 0.01, factor: 3}\n")
+    ran = softaug("launch", known, "--store", store, "--seeds", "0", "--budget", "0.0004", "--offline")
+    assert ran.returncode == 0, ran.stderr
+    assert "warning: " in ran.stdout
+    assert "the upper end is above the budget of 0.0004" in ran.stdout
+    assert "estimated 0.00033 (0.000038–0.0029) CPU-hours for 2 trials" in ran.stdout
+    (kept,) = launches.launches(open_store(store))
+    assert kept.estimate is not None
+    assert (kept.estimate.trials, kept.estimate.hours) == (2, pytest.approx(0.02 / 60))
+
+
 def test_launching_again_runs_nothing_and_a_fourth_seed_runs_only_its_trials(
     undisturbed: tuple[Path, Path], softaug: Softaug, tmp_path: Path
 ) -> None:
@@ -100,12 +120,16 @@ def test_launching_again_runs_nothing_and_a_fourth_seed_runs_only_its_trials(
     assert "starting Ray" not in again.stdout
     assert before == {path: path.stat().st_mtime_ns for path in files(store, "**/*")}
     plan = softaug("plan", sweep, "--store", store, "--seeds", "0,1,2,3", "--json")
-    assert json.loads(plan.stdout) == {
-        "sweep": "tiny", "scale": "paper", "cells": 2, "trials": 8, "done": 6, "to_do": 2,
-    }  # fmt: skip
+    planned = json.loads(plan.stdout)
+    assert [planned[name] for name in ("cells", "trials", "done", "to_do", "failed")] == [2, 8, 6, 2, 0]
+    left = planned["cost"]["left"]
+    assert left["low"] < left["value"] < left["high"]
     grown = softaug("launch", sweep, "--store", store, "--seeds", "0,1,2,3")
     assert grown.returncode == 0, grown.stdout + grown.stderr
     assert "2 of 8 trials to do" in grown.stdout
+    expected = rf"estimated {NUMBER} \({NUMBER}–{NUMBER}\) CPU-hours for 2 trials"
+    assert re.search(rf"{expected}\n", grown.stdout)
+    assert re.search(rf"{expected}, took {NUMBER}", grown.stdout.splitlines()[-1])
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert len(files(store, "end.json")) == 8
     assert [cell["n"] for cell in cells(softaug, sweep, store)] == [4, 4]

@@ -33,7 +33,7 @@ def shown(on: Console) -> str:
 
 def test_the_line_counts_every_state_and_estimates_the_time_left(store: Store) -> None:
     now = survey(store, ledgers.small_sweep())
-    assert progress_line(now, 1) == "2 of 4 trials done, 1 failed, 0 running, 1 to do, about 3 s left"
+    assert progress_line(now, 1) == "2 of 4 trials done, 1 failed, 0 running, 1 to do, about 3 (2–6) s left"
 
 
 def test_plain_lines_tell_progress_and_every_complete_cell_once(store: Store) -> None:
@@ -42,7 +42,7 @@ def test_plain_lines_tell_progress_and_every_complete_cell_once(store: Store) ->
         view.watch(1)
     lines = shown(plain).splitlines()
     assert lines == [
-        "2 of 4 trials done, 1 failed, 0 running, 1 to do, about 3 s left",
+        "2 of 4 trials done, 1 failed, 0 running, 1 to do, about 3 (2–6) s left",
         "  standard crop: top-1 error 3.00 ± 1.00 %, ECE 1.50 ± 0.50 % (n = 2 of 2)",
     ]
 

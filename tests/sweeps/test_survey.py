@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from softaug.estimate import Estimate
-from sweeps.survey import Surveyor, evaluation_estimates, status_json, survey, time_left_s
+from sweeps.survey import Surveyor, evaluation_estimates, status_json, survey
 from tests.sweeps import ledgers
 from trainables import launches
 from trainables.evaluation import conditions
@@ -67,11 +67,21 @@ def test_an_ended_trial_is_read_only_once(store: Store, monkeypatch: pytest.Monk
     assert not any(sweep.trial_keys[0] in path for path in read)
 
 
-def test_time_left_is_unknown_before_the_first_end_and_counts_what_is_left_after(store: Store) -> None:
+def test_what_was_begun_says_how_far_it_is(store: Store) -> None:
     sweep = ledgers.small_sweep()
-    assert time_left_s(survey(store, sweep), 2) is None
-    ledgers.finish(ledgers.begin(store, sweep.trial_keys[0]), 2.0, epochs=10)
-    assert time_left_s(survey(store, sweep), 2) == pytest.approx(3 * 10 / 2)
+    first, second, third, _ = sweep.trial_keys
+    launch = launches.acquire(store, sweep.experiment)
+    ledgers.begin(store, first, launch=launch.id).write_rows(ledgers.rows(7))
+    ledgers.begin(store, second, launch=launch.id)
+    ledgers.finish(ledgers.begin(store, third), 2.0, epochs=3)
+    begun, started, ended, not_begun = survey(store, sweep).trials.values()
+    assert (begun.state, begun.epochs, begun.seconds) == ("running", 7, 7.0)
+    assert (started.state, started.epochs, started.seconds) == ("running", 0, 0.0)
+    assert (ended.state, ended.epochs, ended.seconds) == ("finished", 3, 3.0)
+    assert (not_begun.state, not_begun.epochs, not_begun.seconds) == ("pending", 0, 0.0)
+    launches.beat(store, launch, ended=True)
+    assert survey(store, sweep).trials[first].state == "pending"
+    assert survey(store, sweep).trials[first].epochs == 7
 
 
 def test_evaluations_have_means_over_the_seeds_that_finished_and_a_hole_where_one_lacks_a_metric(store: Store) -> None:

@@ -150,7 +150,7 @@ def test_the_good_file_is_good() -> None:
             "seeds: [0, 1]",
             "sed: 1\nseeds: [0, 1]",
             "3: sed: unknown key (did you mean seeds; known: name, question, expect, cost, default_scale, seeds, "
-            "baseline, preset, base, axes, arms, search, figure, resources, scales)",
+            "baseline, preset, base, axes, arms, search, figure, resources, prior, scales)",
         ),
         ("seeds: [0, 1]\n", "", "1: seeds: is missing, must be a list of 1 to 1000 values"),
         ("seeds: [0, 1]", "seeds: []", "3: seeds: got an empty list, must be a list of 1 to 1000 values"),
@@ -188,6 +188,36 @@ def test_the_good_file_is_good() -> None:
             "gpus: 3",
             "19: resources.gpus: 3 GPUs: optim.batch_size: 128 cannot be shared by 3 processes, one per GPU; "
             "use a multiple of 3 (in hard at scale laptop)",
+        ),
+        *[
+            ("resources: {cpus: 1}", f"prior: {{{written}}}", f"19: prior.{said}")
+            for written, said in (
+                ("factor: 2", "minutes_per_trial: is missing, must be a number above 0 and at most 1000000"),
+                ("minutes_per_trial: 0", "minutes_per_trial: got 0, must be a number above 0 and at most 1000000"),
+                ("minutes_per_trial: -2", "minutes_per_trial: got -2, must be a number above 0 and at most 1000000"),
+                (
+                    "minutes_per_trial: .inf",
+                    "minutes_per_trial: got .inf, must be a number above 0 and at most 1000000",
+                ),
+                ("minutes_per_trial: 1, factor: 0.5", "factor: got 0.5, must be a number above 1 and at most 100"),
+                ("minutes_per_trial: 1, factor: 1", "factor: got 1, must be a number above 1 and at most 100"),
+                ("minutes_per_trial: 1, seed_sd: 0", "seed_sd: got 0, must be a number above 0 and at most 50 or null"),
+                (
+                    "minutes_per_trial: 1, disk_mb_per_trial: -1",
+                    "disk_mb_per_trial: got -1, must be a number at least 0 and at most 1000000 or null",
+                ),
+                (
+                    "minutes_per_trial: 1, sed_sd: 1",
+                    "sed_sd: unknown key (did you mean seed_sd; known: minutes_per_trial, factor, "
+                    "disk_mb_per_trial, seed_sd)",
+                ),
+            )
+        ],
+        (
+            "laptop: {}",
+            "laptop: {prior: {minutes_per_trial: 1, facto: 2}}",
+            "21: scales.laptop.prior.facto: unknown key (did you mean factor; known: minutes_per_trial, factor, "
+            "disk_mb_per_trial, seed_sd)",
         ),
         ("cpus: 1", "cpu: 1", "19: resources.cpu: unknown key (did you mean cpus; known: cpus, gpus)"),
         # References.
@@ -266,7 +296,7 @@ def test_the_good_file_is_good() -> None:
         (
             "laptop: {}",
             "laptop: {preset: authors}",
-            "21: scales.laptop.preset: unknown key (known: seeds, base, axes, arms, drop, search, resources)",
+            "21: scales.laptop.preset: unknown key (known: seeds, base, axes, arms, drop, search, resources, prior)",
         ),
         (
             "apply_to: target}}, over: [sigma, k]}",

@@ -83,7 +83,7 @@ def _reporting(value: Any) -> Callable[[Metrics], Metrics]:
 
 
 def _missing(metrics: Metrics) -> Metrics:
-    return {name: value for name, value in metrics.items() if name != "train/kl"}
+    return {name: value for name, value in metrics.items() if name != "train/lr"}
 
 
 POISONS: dict[str, Callable[[Metrics], Metrics]] = {
