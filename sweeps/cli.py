@@ -35,8 +35,8 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused
 from sweeps.problems import Problems
-from sweeps.search_growth import continued
 from sweeps.search_failures import ended_well, failures
+from sweeps.search_growth import continued
 from sweeps.survey import status_json, survey
 from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.launches import AlreadyRunning

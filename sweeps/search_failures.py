@@ -36,5 +36,5 @@ def failures(now: Survey) -> Iterator[str]:
 
 def _reason(now: Survey, cell: Cell) -> str:
     """Return why a cell failed, nothing if it did not."""
-    trials = [now.trials[key] for key in cell.trials.values()]
-    return next((f"{trial.state}: {trial.reason or 'no reason is known'}" for trial in trials if trial.state in BAD), "")
+    bad = [trial for key in cell.trials.values() if (trial := now.trials[key]).state in BAD]
+    return f"{bad[0].state}: {bad[0].reason or 'no reason is known'}" if bad else ""
