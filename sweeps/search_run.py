@@ -48,6 +48,7 @@ class SearchRun:
         self.outcomes = Outcomes(store, sweep.search)
         self.cells = {cell.cell_key: cell for cell in sweep.search_cells}
         self.fruitless = _fruitless(sweep.search)
+        self.ended = 0  # cells that have, from the first one on
         self.asker: Asker | None = None
         self.finding = True  # cells may still be asked for
         self.over = False  # nothing more will come
@@ -98,13 +99,16 @@ class SearchRun:
 
     def _may_ask(self) -> bool:
         """Say whether another cell may be asked for now; end the search when its budget is spent."""
-        if reason := self._ended():
+        if reason := self._reason_to_end():
             self.finding = False
             self.say(reason)
             return False
-        return all(self._outcome(ask) is not None for ask in self.search.asks[: self._to_be_told])
+        asks = self.search.asks
+        while self.ended < len(asks) and self._outcome(asks[self.ended]) is not None:
+            self.ended += 1
+        return self.ended >= self._to_be_told
 
-    def _ended(self) -> str:
+    def _reason_to_end(self) -> str:
         asks = self.search.asks
         if limit := spent(self.sweep, self.outcomes, self.launch):
             return f"the search has spent its budget of {limit}"
