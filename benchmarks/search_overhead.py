@@ -2,9 +2,9 @@
 
 Questions: milliseconds from a free slot to the next trial's configuration when 1,000 cells are told, everything that a
 launch does for it included (the study, the recipe, the trial's folder, the sweep's file); beside Optuna's own ask and
-suggests over the same study. And the share of the slots that is idle during `search-joint --scale smoke`, two at a time:
-1 - seconds inside fit / (slots x wall from the first trial's start to the last end). Targets: at most 50 ms; under 10 %;
-the whole command with its report under two minutes. Cost: three to four minutes.
+suggests over the same study. And the share of the slots that is idle during `search-joint --scale smoke`, two at a
+time: 1 - seconds inside fit / (slots x wall from the first trial's start to the last end). Targets: at most 50 ms;
+under 10 %; the whole command with its report under two minutes. Cost: three to four minutes.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Does TPE find a better cell than random search?   python benchmarks/search_regret.py
 
 Question: the regret after 40 cells, that is how much worse than the optimum the cell is that looks best, by its true
-value, for TPE and for random search, on a synthetic surface shaped like the paper's Figure 3: top-1 error over sigma and
-k, least at sigma 0.3 and k 2, seed noise of standard deviation 0.2. Both ask through the project's own Asker with four
-cells open at once. 50 repetitions, paired by the search's seed (so both begin with the same ten random cells).
+value, for TPE and for random search, on a synthetic surface shaped like the paper's Figure 3: top-1 error over sigma
+and k, least at sigma 0.3 and k 2, seed noise of standard deviation 0.2. Both ask through the project's own Asker with
+four cells open at once. 50 repetitions, paired by the search's seed (so both begin with the same ten random cells).
 Expected: TPE's mean regret is lower, and the 95 % t interval of the paired difference excludes 0. Cost: about a minute.
 """
 
@@ -78,7 +78,8 @@ def main() -> None:
     mean, spread = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(number)
     reach = float(stats.t.ppf(0.975, number - 1)) * spread
     verdict = "excludes 0" if mean + reach < 0 or mean - reach > 0 else "includes 0"
-    print(f"TPE - random {mean:+.3f}, 95 % interval [{mean - reach:+.3f}, {mean + reach:+.3f}]: {verdict} (target: below 0)")
+    interval = f"[{mean - reach:+.3f}, {mean + reach:+.3f}]"
+    print(f"TPE - random {mean:+.3f}, 95 % interval {interval}: {verdict} (target: below 0)")
 
 
 if __name__ == "__main__":

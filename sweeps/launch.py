@@ -172,7 +172,10 @@ def _to_do(sweep: ResolvedSweep, store: Store, retried: Collection[str], say: Ca
     A trial whose recipe or end is damaged is told and left alone.
     """
     to_do = []
+    former = {key for cell in sweep.former for key in cell.trials.values()}
     for recipe in sweep.recipes():
+        if recipe.key in former:
+            continue
         trial = TrialFolder(store, recipe.key)
         try:
             trial.check()

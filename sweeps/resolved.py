@@ -69,7 +69,8 @@ class ResolvedSweep(Entry):
     """Arms x axes x seeds of one sweep at one scale; the baseline's cell first, the others in file order.
 
     Of a sweep with a search, `search_cells` are those the search has asked for so far, and `cells` end with its
-    winners, once they are known. Only `cells` enter tables and figures.
+    winners, once they are known. Only `cells` enter tables and figures. `former`: what were winners until the search
+    went on; their trials have ended and stay known.
     """
 
     name: str
@@ -87,6 +88,7 @@ class ResolvedSweep(Entry):
     prior: Prior | None = None  # None also for sweeps that were launched before there were priors
     search: Search | None = None
     search_cells: list[Cell] = []
+    former: list[Cell] = []
 
     @property
     def experiment(self) -> str:
@@ -101,8 +103,8 @@ class ResolvedSweep(Entry):
 
     @property
     def all_cells(self) -> list[Cell]:
-        """Those of the search, then those that enter tables."""
-        return [*self.search_cells, *self.cells]
+        """Those of the search, then those that enter tables, then former winners."""
+        return [*self.search_cells, *self.cells, *self.former]
 
     @property
     def trial_keys(self) -> list[str]:

@@ -14,6 +14,7 @@ from sweeps.strict_yaml import as_node
 
 ARM = "search"  # of the cells that are asked for
 WINNER = "winner"  # of those that are confirmed, with a number
+FORMER = "former winner"
 
 
 def asked_cell(search: Search, values: Values) -> Cell:
@@ -24,6 +25,18 @@ def asked_cell(search: Search, values: Values) -> Cell:
 def winner_cell(search: Search, values: Values, number: int, seeds: Sequence[int]) -> Cell:
     """Return a winner as it is confirmed: on the full schedule, without the validation split, with fresh seeds."""
     return cell_of(search, search.confirm_base, values, f"{WINNER} {number}", seeds)
+
+
+def is_winner(cell: Cell) -> bool:
+    """Say whether a cell of a sweep is one that its search found; no arm may be called so."""
+    return cell.arm.startswith(f"{WINNER} ")
+
+
+def with_winners(sweep: ResolvedSweep, winners: Sequence[Cell]) -> ResolvedSweep:
+    """Return the sweep with these winners among the cells that enter tables; former winners they are no more."""
+    keys = {cell.cell_key for cell in winners}
+    former = [cell for cell in sweep.former if cell.cell_key not in keys]
+    return sweep.model_copy(update={"cells": [*sweep.cells, *winners], "former": former})
 
 
 def cell_of(search: Search, base: dict[str, Any], values: Values, arm: str, seeds: Sequence[int]) -> Cell:

@@ -11,8 +11,8 @@ from softaug.recipe import Recipe
 from sweeps.launched import read
 from sweeps.resolved import Cell, ResolvedSweep
 from sweeps.search import Search
-from sweeps.search_cells import values_of, with_ask
-from trainables.ledger import TrialFolder
+from sweeps.search_cells import FORMER, is_winner, values_of, with_ask
+from trainables.ledger import End, TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
 
@@ -24,6 +24,7 @@ def continued(store: Store, sweep: ResolvedSweep) -> ResolvedSweep:
     before = read(store, sweep.experiment)
     if before is None or before.search is None:
         return sweep
+    sweep = sweep.model_copy(update={"former": _former(store, before)})
     if before.search.identity != sweep.search.identity:
         return _started_from(store, sweep, before)
     if before.search.seeds == sweep.search.seeds:
@@ -32,6 +33,12 @@ def continued(store: Store, sweep: ResolvedSweep) -> ResolvedSweep:
     for ask in before.search.asks:
         sweep = with_ask(sweep, ask.values, earlier=ask.earlier)
     return sweep
+
+
+def _former(store: Store, before: ResolvedSweep) -> list[Cell]:
+    """Return the winners there were, as far as they have ended; the search may find others now."""
+    winners = [cell for cell in before.cells if is_winner(cell)] + before.former
+    return [cell.model_copy(update={"arm": FORMER}) for cell in winners if _ends(store, cell) is not None]
 
 
 def _started_from(store: Store, sweep: ResolvedSweep, before: ResolvedSweep) -> ResolvedSweep:
@@ -57,11 +64,18 @@ def _is_the_same(search: Search, cell: Cell, grown: ResolvedSweep) -> bool:
 
 def _have_ended(store: Store, search: Search, cell: Cell) -> bool:
     """Say whether all trials of a cell have ended; without a scheduler, one that was stopped by it has not."""
+    ends = _ends(store, cell)
+    return ends is not None and (search.halving is not None or all(end.state != "stopped" for end in ends))
+
+
+def _ends(store: Store, cell: Cell) -> list[End] | None:
+    """Return how a cell's trials have ended, None if one has not, or is damaged."""
     try:
         ends = [TrialFolder(store, key).end() for key in cell.trials.values()]
     except Damaged:
-        return False
-    return all(end is not None and (end.state != "stopped" or search.halving is not None) for end in ends)
+        return None
+    ended = [end for end in ends if end is not None]
+    return ended if len(ended) == len(ends) else None
 
 
 def _whole(cell: Cell) -> dict[str, Any]:

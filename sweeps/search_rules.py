@@ -10,7 +10,7 @@ from softaug.recipe import Recipe
 from sweeps.explain import explain_recipe
 from sweeps.layers import layered
 from sweeps.problems import Problem
-from sweeps.search_cells import ARM, WINNER
+from sweeps.search_cells import ARM, FORMER, WINNER
 from sweeps.space_rules import NO_SEED, SEEDS, Dimension, corners, dimensions, number, title_of, wrong_space
 from sweeps.strict_yaml import Node
 
@@ -38,7 +38,7 @@ def _names(sweep: Node, parameters: list[Dimension]) -> Iterator[Problem]:
             yield parameter.node.problem(f"an axis is called {parameter.name} too", "rename one of the two")
     for arm in sweep.at("arms").items:
         name = str(arm.at("name").value)
-        if name == ARM or name.startswith(f"{WINNER} "):
+        if name in (ARM, FORMER) or name.startswith(f"{WINNER} "):
             yield arm.at("name").problem(f"{name} is what the cells of a search are called", "rename the arm")
 
 

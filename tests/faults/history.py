@@ -211,7 +211,7 @@ def _disagreeing(evidence: Evidence, *, complete: bool) -> Iterator[str]:
 def _wrong_means(evidence: Evidence) -> Iterator[str]:
     """A cell's run shows n, mean and standard error of its finished trials and of no other."""
     for sweep in evidence.sweeps if evidence.runs is not None else []:
-        for cell in [*sweep["search_cells"], *sweep["cells"]]:
+        for cell in _cells(sweep):
             trials = [evidence.trials.get(key) for key in cell["trials"].values()]
             ends = [trial.end for trial in trials if trial is not None and trial.end is not None]
             if len(ends) < len(trials):
@@ -262,7 +262,11 @@ def _trial_runs(evidence: Evidence) -> list[tuple[str, Run]]:
 
 
 def _keys(sweep: Json) -> list[str]:
-    return [key for cell in [*sweep["search_cells"], *sweep["cells"]] for key in cell["trials"].values()]
+    return [key for cell in _cells(sweep) for key in cell["trials"].values()]
+
+
+def _cells(sweep: Json) -> list[Json]:
+    return [*sweep["search_cells"], *sweep["cells"], *sweep["former"]]
 
 
 def _name(sweep: Json) -> str:

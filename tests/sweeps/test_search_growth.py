@@ -6,6 +6,7 @@ import pytest
 
 from sweeps.launched import save
 from sweeps.resolved import ResolvedSweep
+from sweeps.search_cells import is_winner
 from sweeps.search_growth import continued
 from tests.sweeps.searches import SPACE, Loop, asked, end, search_of, sweep, winners_of
 from trainables.ledger import TrialFolder
@@ -48,7 +49,7 @@ def test_more_budget_goes_on_as_if_it_had_been_there_from_the_start(store: Store
     assert searched(loop) == 8
     at_once, _ = launched(open_store(store.root / "at-once"), sweep(SMALL, budget={"cells": 19}))
     assert asked(grown) == asked(at_once)
-    assert grown == at_once
+    assert grown.model_copy(update={"former": []}) == at_once
 
 
 def test_less_budget_keeps_what_is_there(store: Store) -> None:
@@ -79,6 +80,23 @@ def test_other_winners_are_confirmed_beside_those_that_were(store: Store) -> Non
     three, loop = launched(store, sweep(SMALL, budget={"cells": 12}, winners=3))
     assert winners_of(three)[0] == winners_of(one)[0]
     assert len(loop.begun) == 4
+
+
+def test_a_former_winner_stays_known_and_enters_no_table(store: Store) -> None:
+    one, _ = launched(store, sweep(SMALL, budget={"cells": 10}))
+    [winner] = [cell for cell in one.cells if is_winner(cell)]
+    going_on = continued(store, sweep(SMALL, budget={"cells": 30}))
+    assert [(cell.arm, cell.cell_key) for cell in going_on.former] == [("former winner", winner.cell_key)]
+    assert not set(winner.trials.values()) & {key for cell in going_on.cells for key in cell.trials.values()}
+    assert set(winner.trials.values()) < set(going_on.trial_keys)
+    other, _ = launched(store, sweep(SMALL, budget={"cells": 30}))
+    assert winners_of(other) != winners_of(one), "the longer search found a better one"
+    assert [cell.cell_key for cell in other.former] == [winner.cell_key]
+    back, loop = launched(store, sweep(SMALL, budget={"cells": 30}, winners=20))
+    assert loop.begun != []
+    assert {cell.cell_key for cell in other.all_cells} <= {cell.cell_key for cell in back.all_cells}
+    assert winner.cell_key in {cell.cell_key for cell in back.cells if is_winner(cell)}
+    assert back.former == []
 
 
 @pytest.mark.parametrize(
