@@ -11,7 +11,7 @@ from softaug.recipe import Recipe
 from sweeps.launched import read
 from sweeps.resolved import Cell, ResolvedSweep
 from sweeps.search import Search
-from sweeps.search_cells import values_of, with_ask
+from sweeps.search_cells import WINNER, values_of, with_ask
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
@@ -32,6 +32,15 @@ def continued(store: Store, sweep: ResolvedSweep) -> ResolvedSweep:
     for ask in before.search.asks:
         sweep = with_ask(sweep, ask.values, earlier=ask.earlier)
     return sweep
+
+
+def with_winners(store: Store, sweep: ResolvedSweep) -> ResolvedSweep:
+    """Return a sweep that goes on with the winners known before, as long as nothing of it has changed."""
+    before = None if sweep.search is None else read(store, sweep.experiment)
+    if before is None or before.search != sweep.search or before.seeds != sweep.seeds:
+        return sweep
+    winners = [cell for cell in before.cells if cell.arm.startswith(f"{WINNER} ")]
+    return sweep.model_copy(update={"cells": [*sweep.cells, *winners]})
 
 
 def _started_from(store: Store, sweep: ResolvedSweep, before: ResolvedSweep) -> ResolvedSweep:

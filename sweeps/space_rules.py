@@ -146,7 +146,9 @@ def _wrong_range(node: Node) -> Iterator[Problem]:
     if log:
         yield step.problem("a log scale has no steps", "remove step or log")
     elif number(step) > high - low:
-        yield step.problem(f"{shown(step)} is larger than the range from {low:g} to {high:g}", f"at most {high - low:g}")
+        yield step.problem(
+            f"{shown(step)} is larger than the range from {low:g} to {high:g}", f"at most {high - low:g}"
+        )
     elif abs(round((high - low) / number(step)) * number(step) - (high - low)) > 1e-9 * high:
         reached = low + int((high - low) / number(step)) * number(step)
         yield step.problem(f"steps of {shown(step)} from {low:g} do not end at {high:g}", f"the last is {reached:g}")
@@ -189,7 +191,9 @@ def _same_field(parameters: list[Dimension]) -> Iterator[Problem]:
             for others_value, others_field, node in other.sets():
                 both = _allows(other, one, value) and _allows(one, other, others_value)
                 if both and _overlap(field, others_field):
-                    yield node.problem(f"{one.name} and {other.name} both set {others_field}", "keep one, or let when tell them apart")
+                    yield node.problem(
+                        f"{one.name} and {other.name} both set {others_field}", "keep one, or let when tell them apart"
+                    )
 
 
 def _overlap(one: str, other: str) -> bool:
