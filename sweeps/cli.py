@@ -36,6 +36,7 @@ from sweeps.options import (
 from sweeps.preflight import Refused
 from sweeps.problems import Problems
 from sweeps.resolved import ResolvedSweep
+from sweeps.search_failures import ended_well, failures
 from sweeps.search_growth import continued, with_winners
 from sweeps.search_outcomes import Outcomes
 from sweeps.search_text import search_json, search_line
@@ -137,6 +138,8 @@ def launch(
     with live_view(console, opened, resolved) as view:
         outcome = run(resolved, settings, view)
     print_outcome(console, outcome.survey)
+    for line in failures(outcome.survey):
+        say(line)
     if outcome.course is not None:
         say(course_text(outcome.course))
     if outcome.missing_in_mlflow:
@@ -147,8 +150,11 @@ def launch(
     if outcome.interrupted:
         say("interrupted; launch again to go on")
         raise typer.Exit(130)
-    if outcome.survey.count("failed") or outcome.survey.count("diverged"):
+    if outcome.survey.in_tables("failed") or outcome.survey.in_tables("diverged"):
         say("some trials failed; try them again with --retry-failed")
+        raise typer.Exit(1)
+    if not ended_well(outcome.survey):
+        say("the search found nothing; try its cells again with --retry-failed, or change its space")
         raise typer.Exit(1)
     if outcome.survey.count("damaged"):
         say("some trials were left alone because of damaged files; see `softaug doctor`")

@@ -41,6 +41,11 @@ class Survey:
         """Return how many trials are in this state."""
         return sum(trial.state == state for trial in self.trials.values())
 
+    def in_tables(self, state: TrialState) -> int:
+        """Return how many trials of the cells that enter tables are in this state: not those a search asked for."""
+        keys = {key for cell in self.sweep.cells for key in cell.trials.values()}
+        return sum(self.trials[key].state == state for key in keys)
+
     @property
     def ended(self) -> int:
         """Trials with an end: finished, failed, diverged or stopped."""

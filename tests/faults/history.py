@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 
 from tests.faults.evidence import Evidence, Json, Run, leftovers, read_events, read_runs, read_sweeps, read_trials
 
-STATUS = {"finished": "FINISHED", "diverged": "FAILED", "failed": "FAILED", None: "KILLED"}
+STATUS = {"finished": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "stopped": "KILLED", None: "KILLED"}
 SLACK_S = 0.5  # between an epoch and the line of it in the history
 
 
@@ -211,7 +211,7 @@ def _disagreeing(evidence: Evidence, *, complete: bool) -> Iterator[str]:
 def _wrong_means(evidence: Evidence) -> Iterator[str]:
     """A cell's run shows n, mean and standard error of its finished trials and of no other."""
     for sweep in evidence.sweeps if evidence.runs is not None else []:
-        for cell in sweep["cells"]:
+        for cell in [*sweep["search_cells"], *sweep["cells"]]:
             trials = [evidence.trials.get(key) for key in cell["trials"].values()]
             ends = [trial.end for trial in trials if trial is not None and trial.end is not None]
             if len(ends) < len(trials):
@@ -262,7 +262,7 @@ def _trial_runs(evidence: Evidence) -> list[tuple[str, Run]]:
 
 
 def _keys(sweep: Json) -> list[str]:
-    return [key for cell in sweep["cells"] for key in cell["trials"].values()]
+    return [key for cell in [*sweep["search_cells"], *sweep["cells"]] for key in cell["trials"].values()]
 
 
 def _name(sweep: Json) -> str:
