@@ -7,7 +7,7 @@ nothing started, 3 already running elsewhere, 130 interrupted after saving.
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -35,13 +35,16 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused
 from sweeps.problems import Problems
+from sweeps.resolved import ResolvedSweep
 from sweeps.search_failures import ended_well, failures
-from sweeps.search_growth import continued
+from sweeps.search_growth import continued, with_winners
+from sweeps.search_outcomes import Outcomes
+from sweeps.search_text import search_json, search_line
 from sweeps.survey import status_json, survey
 from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.launches import AlreadyRunning
 from trainables.sealed import Damaged
-from trainables.store import StoreRefused, open_store
+from trainables.store import Store, StoreRefused, open_store
 
 app = typer.Typer(
     name="softaug",
@@ -81,7 +84,7 @@ def plan(
     from sweeps.plan import plan_json, plan_of
 
     opened = open_store(store)
-    resolved = continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus))
+    resolved = with_winners(opened, continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus)))
     found = plan_of(opened, survey(opened, resolved), slots=slots, budget_hours=budget)
     if as_json:
         print_json(plan_json(found))
@@ -173,12 +176,19 @@ def status(
     warn_of_damaged_sweeps(opened)
     surveys = [survey(opened, each) for each in wanted]
     if as_json:
-        print_json([status_json(now) for now in surveys] if sweep is None else status_json(surveys[0]))
+        found = [status_json(now) | _search_json(opened, now.sweep) for now in surveys]
+        print_json(found if sweep is None else found[0])
         return
     for now in surveys:
         say(f"{now.sweep.experiment}: {progress_line(now, max(now.count('running'), 1))}")
+        if now.sweep.search is not None:
+            say(f"{now.sweep.experiment}: {search_line(now.sweep, Outcomes(opened, now.sweep.search))}")
     if sweep is not None:
         print_outcome(console, surveys[0])
+
+
+def _search_json(store: Store, sweep: ResolvedSweep) -> dict[str, Any]:
+    return {} if sweep.search is None else {"search": search_json(sweep, Outcomes(store, sweep.search))}
 
 
 @app.command()

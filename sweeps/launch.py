@@ -18,6 +18,7 @@ from sweeps.course import Course, courses, estimate_text
 from sweeps.launched import Kept, save
 from sweeps.preflight import Refused
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
+from sweeps.search_growth import with_winners
 from sweeps.stop_on_signals import caught_signals, stop_on_signals
 from sweeps.survey import Survey, survey
 from sweeps.tracker_process import TrackerProcess
@@ -89,7 +90,10 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         sweep, store=store, data=settings.data, tracking_uri=settings.tracking_uri, address=settings.address
     )
     estimate = launch_estimate(
-        survey(store, sweep), settings.budget_hours, view.say, retry_failed=settings.retry_failed
+        survey(store, with_winners(store, sweep)),
+        settings.budget_hours,
+        view.say,
+        retry_failed=settings.retry_failed,
     )
     store.probe()
     if store.is_in_memory():

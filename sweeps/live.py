@@ -14,6 +14,8 @@ from rich.text import Text
 from softaug.estimate import Estimate
 from sweeps.forecast import Span
 from sweeps.resolved import Cell, ResolvedSweep
+from sweeps.search_outcomes import Outcomes
+from sweeps.search_text import search_line
 from sweeps.survey import Survey, Surveyor
 from sweeps.work_left import forecast_of
 from trainables.store import Store
@@ -30,6 +32,7 @@ class LiveView:
     def __init__(self, console: Console, store: Store, sweep: ResolvedSweep) -> None:
         self.console = console
         self.surveyor = Surveyor(store, sweep)
+        self.outcomes = None if sweep.search is None else Outcomes(store, sweep.search)
         self.slots = 0
         self.over = threading.Event()
         self.thread: threading.Thread | None = None
@@ -68,17 +71,24 @@ class LiveView:
         progress = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=max(len(now.trials), 1), completed=now.ended, width=30)
         progress.add_row(bar, Text(progress_line(now, self.slots)))
-        return Group(progress, cells_table(now, rows))
+        searched = [Text(line) for line in self._search_lines(now)]
+        return Group(progress, *searched, cells_table(now, rows - len(searched)))
+
+    def _search_lines(self, now: Survey) -> list[str]:
+        return [] if self.outcomes is None else [search_line(now.sweep, self.outcomes)]
 
     def _print_lines(self) -> None:
         told: set[str] = set()
-        ended, said = -1, 0.0
+        ended, said, searched = -1, 0.0, [""]
         while True:
             last, started = self.over.is_set(), time.monotonic()
             now = self.surveyor.survey()
             if now.ended != ended or time.monotonic() - said > SAY_EVERY_S:
                 self.say(progress_line(now, self.slots))
                 ended, said = now.ended, time.monotonic()
+                searched, before = self._search_lines(now), searched
+                for line in searched if searched != before else ():
+                    self.say(line)
             for cell in now.sweep.cells:
                 if cell.cell_key not in told and all(now.trials[key].end for key in cell.trials.values()):
                     told.add(cell.cell_key)

@@ -7,6 +7,8 @@ from sweeps import budget
 from sweeps.detectable import Detectable, Spread, detectable
 from sweeps.forecast import Forecast, Span
 from sweeps.resolved import Cell
+from sweeps.search_outcomes import Outcomes
+from sweeps.search_text import search_json
 from sweeps.survey import Survey, TrialState
 from sweeps.work_left import disk_mb_left, forecast_of, slots_here, spread_of
 from trainables.store import Store
@@ -38,6 +40,7 @@ class Plan:
     budget_hours: float | None
     verdict: budget.Verdict | None
     objection: str
+    outcomes: Outcomes | None  # of the sweep's search, None without one
 
     @property
     def comparisons(self) -> int:
@@ -60,6 +63,7 @@ def plan_of(store: Store, now: Survey, *, slots: int | None = None, budget_hours
     expected = forecast_of(now)
     spread, n, cells = spread_of(now), len(now.sweep.seeds), len(now.sweep.cells)
     ns = sorted({n, n + 1, n + 2, 2 * n, 4 * n})
+    search = now.sweep.search
     asked = budget_hours is not None and expected.to_do > 0
     return Plan(
         now=now,
@@ -71,6 +75,7 @@ def plan_of(store: Store, now: Survey, *, slots: int | None = None, budget_hours
         budget_hours=budget_hours,
         verdict=budget.verdict(expected, budget_hours) if budget_hours is not None else None,
         objection=budget.objection(expected, budget_hours) if asked and budget_hours is not None else "",
+        outcomes=None if search is None else Outcomes(store, search),
     )
 
 
@@ -105,6 +110,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "spread": None if plan.spread is None else asdict(plan.spread),
         "comparisons": plan.comparisons,
         "detectable": [{**asdict(each), "more_hours": plan.more_hours(each.n)} for each in plan.detectable],
+        "search": None if plan.outcomes is None else search_json(sweep, plan.outcomes),
         "by_cell": [_cell_json(plan.now, cell) for cell in sweep.cells],
     }
 

@@ -7,6 +7,7 @@ from rich.text import Text
 from sweeps.budget import hours_text, number
 from sweeps.live import duration_text
 from sweeps.plan import Plan, counts
+from sweeps.search_text import search_line, space_lines
 from sweeps.work_left import HOW_TO_KNOW
 
 DASH = "–"
@@ -19,6 +20,9 @@ def print_plan(console: Console, plan: Plan) -> None:
     say += [f"{name}: {text}" for name, text in (("expected", sweep.expect), ("cost", sweep.cost)) if text]
     for line in say:
         console.print(Text(line))
+    if plan.outcomes is not None:
+        for line in (*space_lines(sweep), search_line(sweep, plan.outcomes)):
+            console.print(Text(line))
     console.print(_cells(plan))
     if plan.forecast.known:
         console.print()

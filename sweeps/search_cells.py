@@ -32,7 +32,7 @@ def is_winner(cell: Cell) -> bool:
     return cell.arm.startswith(f"{WINNER} ")
 
 
-def with_winners(sweep: ResolvedSweep, winners: Sequence[Cell]) -> ResolvedSweep:
+def confirming(sweep: ResolvedSweep, winners: Sequence[Cell]) -> ResolvedSweep:
     """Return the sweep with these winners among the cells that enter tables; former winners they are no more."""
     keys = {cell.cell_key for cell in winners}
     former = [cell for cell in sweep.former if cell.cell_key not in keys]

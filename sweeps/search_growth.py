@@ -11,7 +11,7 @@ from softaug.recipe import Recipe
 from sweeps.launched import read
 from sweeps.resolved import Cell, ResolvedSweep
 from sweeps.search import Search
-from sweeps.search_cells import FORMER, is_winner, values_of, with_ask
+from sweeps.search_cells import FORMER, confirming, is_winner, values_of, with_ask
 from trainables.ledger import End, TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
@@ -39,6 +39,14 @@ def _former(store: Store, before: ResolvedSweep) -> list[Cell]:
     """Return the winners there were, as far as they have ended; the search may find others now."""
     winners = [cell for cell in before.cells if is_winner(cell)] + before.former
     return [cell.model_copy(update={"arm": FORMER}) for cell in winners if _ends(store, cell) is not None]
+
+
+def with_winners(store: Store, sweep: ResolvedSweep) -> ResolvedSweep:
+    """Return a sweep that goes on with the winners known before, as long as nothing of it has changed."""
+    before = None if sweep.search is None else read(store, sweep.experiment)
+    if before is None or before.search != sweep.search or before.seeds != sweep.seeds:
+        return sweep
+    return confirming(sweep, [cell for cell in before.cells if is_winner(cell)])
 
 
 def _started_from(store: Store, sweep: ResolvedSweep, before: ResolvedSweep) -> ResolvedSweep:

@@ -10,7 +10,7 @@ from itertools import islice
 from softaug.recipe import Recipe
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
 from sweeps.search import Ask, Outcome, Search
-from sweeps.search_cells import winner_cell, with_ask, with_winners
+from sweeps.search_cells import confirming, winner_cell, with_ask
 from sweeps.search_outcomes import FAILED, Outcomes, spent, winners
 from sweeps.search_study import STARTUP_CELLS, Asker
 from trainables.ledger import TrialFolder
@@ -175,7 +175,7 @@ class SearchRun:
             if twin is not None:
                 self.say(f"winner {number} of the search is the cell {twin.title}")
                 continue
-            self.sweep = with_winners(self.sweep, [cell])
+            self.sweep = confirming(self.sweep, [cell])
             self.grown(self.sweep, cell)
             recipes += list(recipes_of(cell))
         return recipes

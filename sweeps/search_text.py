@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from sweeps.resolved import ResolvedSweep
-from sweeps.search import Search, Values
+from sweeps.search import Parameter, Search, Values
 from sweeps.search_outcomes import FAILED, Found, Outcomes, winners
 
 STATES = ("complete", "pruned", "failed", "open")
@@ -18,6 +18,31 @@ def search_line(sweep: ResolvedSweep, outcomes: Outcomes) -> str:
     text = ", ".join([f"search: {len(search.asks)}{limit} cells asked for", *states])
     best = winners(search, outcomes.known)
     return f"{text}; best so far: {found_text(search, best[0])}" if best else text
+
+
+def space_lines(sweep: ResolvedSweep) -> list[str]:
+    """Return what is searched and how: the space, then objectives, sampler, seeds, budget and what is confirmed."""
+    search = _search(sweep)
+    budget = [f"{limit:g} {name.replace('_', ' ')}" for name, limit in search.budget if limit is not None]
+    halving = search.halving
+    judged = f", halved from epoch {halving.grace_epochs} by {halving.reduction}" if halving else ""
+    return [
+        f"space: {', '.join(map(_range, search.parameters))}",
+        f"minimizes {' and '.join(search.minimize)} by {search.sampler}{judged}, mean over "
+        f"{'seed' if len(search.seeds) == 1 else 'seeds'} {', '.join(map(str, search.seeds))}; "
+        f"at most {' or '.join(budget) or 'the whole grid'}; the best {search.winners} are run again with "
+        f"seeds {', '.join(map(str, sweep.seeds))}",
+    ]
+
+
+def _range(parameter: Parameter) -> str:
+    if parameter.kind == "choice":
+        text = f"{parameter.label} {' | '.join(str(choice.value) for choice in parameter.choices)}"
+    else:
+        steps = " (log)" if parameter.log else f" by {parameter.step:g}" if parameter.step else ""
+        text = f"{parameter.label} {parameter.low:g}–{parameter.high:g}{steps}"
+    conditions = [f"{name} {' | '.join(map(str, allowed))}" for name, allowed in parameter.when.items()]
+    return f"{text} if {' and '.join(conditions)}" if conditions else text
 
 
 def counts(sweep: ResolvedSweep, outcomes: Outcomes) -> dict[str, int]:

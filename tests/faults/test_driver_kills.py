@@ -71,19 +71,31 @@ def ends(scene: Scene) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in scene.store.glob("trials/*/*/end.json")}
 
 
+def pairs() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return two points each, an early one and a late one, that strike one sweep one after the other."""
+    every = points()
+    half = len(every) // 2
+    return list(zip(every[:half], every[half:], strict=True))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", points(), ids=name)
-def test_a_killed_launch_goes_on_and_ends_as_if_nothing_had_been(
-    scene: Scene, undisturbed: Scene, kill: dict[str, Any]
+@pytest.mark.parametrize("kills", pairs(), ids=lambda kills: " then ".join(map(name, kills)))
+def test_a_launch_killed_twice_goes_on_and_ends_as_if_nothing_had_been(
+    scene: Scene, undisturbed: Scene, kills: tuple[dict[str, Any], ...]
 ) -> None:
     sweep = scene.sweep(tiny_sweep())
-    killed = scene.launch(sweep, "--checkpoint-every", 0, kills=[kill])
-    until(lambda: killed.process.poll() is not None, f"the end of the launch\n{killed.output}")
-    (event,) = scene.events("kill")
-    assert (event["victim"], killed.process.returncode) == (killed.process.pid, -signal.SIGKILL)
-    ended = ends(scene)
+    ended: dict[Path, bytes] = {}
+    for number, kill in enumerate(kills, start=1):
+        killed = scene.launch(sweep, "--checkpoint-every", 0, kills=[kill])
+        until(lambda killed=killed: killed.process.poll() is not None, f"the end of the launch\n{killed.output}")
+        assert killed.process.returncode == -signal.SIGKILL
+        assert scene.events("kill")[-1]["victim"] == killed.process.pid
+        assert len(scene.events("kill")) == number
+        assert ended == {path: path.read_bytes() for path in ended}, "what had ended did not run again"
+        ended = ends(scene)
     again = scene.launch(sweep, "--checkpoint-every", 0)
-    measured(f"F7 seed {SEED}, {name(kill)}: killed, {len(ended)} of 6 ended, whole again", again.ended(0))
+    told = " then ".join(map(name, kills))
+    measured(f"F7 seed {SEED}, {told}: killed, {len(ended)} of 6 ended, whole again", again.ended(0))
     assert ended == {path: path.read_bytes() for path in ended}, "what had ended did not run again"
     assert scene.cells(sweep) == undisturbed.cells(sweep)
     assert scene.table(sweep) == undisturbed.table(sweep)

@@ -61,7 +61,7 @@ def test_json_holds_everything_under_these_names(store: Store) -> None:
     assert "stopped" not in found
     assert set(found) == {
         "sweep", "scale", "cells", "trials", "done", "to_do", "failed", "cost", "budget", "factors", "spread",
-        "comparisons", "detectable", "by_cell",
+        "comparisons", "detectable", "by_cell", "search",
     }  # fmt: skip
     cost = found["cost"]
     assert set(cost) == {
