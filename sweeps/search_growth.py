@@ -24,12 +24,13 @@ def continued(store: Store, sweep: ResolvedSweep) -> ResolvedSweep:
     before = read(store, sweep.experiment)
     if before is None or before.search is None:
         return sweep
+    search = sweep.search
     sweep = sweep.model_copy(update={"former": _former(store, before)})
-    if before.search.identity != sweep.search.identity:
+    if before.search.identity != search.identity:
         return _started_from(store, sweep, before)
-    if before.search.seeds == sweep.search.seeds:
-        search = sweep.search.model_copy(update={"asks": before.search.asks})
-        return sweep.model_copy(update={"search": search, "search_cells": before.search_cells})
+    if before.search.seeds == search.seeds:
+        asked = search.model_copy(update={"asks": before.search.asks})
+        return sweep.model_copy(update={"search": asked, "search_cells": before.search_cells})
     for ask in before.search.asks:
         sweep = with_ask(sweep, ask.values, earlier=ask.earlier)
     return sweep

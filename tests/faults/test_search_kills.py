@@ -206,8 +206,8 @@ def test_a_cell_that_diverges_fails_alone(scene: Scene, seek: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_when_all_cells_fail_the_search_ends_with_the_reasons(scene: Scene) -> None:
-    sweep = scene.sweep(search_sweep())
+def test_when_all_cells_fail_there_are_reasons_and_failed_winners_are_tried_again(scene: Scene) -> None:
+    sweep = scene.sweep(search_sweep(budget={"cells": 11}))
     launch = scene.launch(sweep, "--checkpoint-every", 0, poisons=[{"kind": "exception", "seed": 100}])
     launch.ended(1)
     for said in (
@@ -218,20 +218,15 @@ def test_when_all_cells_fail_the_search_ends_with_the_reasons(scene: Scene) -> N
         "the search found nothing; try its cells again with --retry-failed, or change its space",
     ):
         assert said in launch.output, launch.output
-    assert 10 <= len(kept(scene)["search"]["asks"]) < CELLS
+    assert len(kept(scene)["search"]["asks"]) in (10, 11)
     assert [cell["n"] for cell in scene.cells(sweep)] == [1], "the baseline is there"
-    scene.check()
-
-
-@pytest.mark.slow
-def test_a_confirmed_cell_that_fails_is_an_exit_code_and_is_tried_again(scene: Scene) -> None:
-    sweep = scene.sweep(search_sweep(budget={"cells": 4}))
-    launch = scene.launch(sweep, "--checkpoint-every", 0, poisons=[{"kind": "exception", "seed": 0}])
-    launch.ended(1)
-    assert "some trials failed; try them again with --retry-failed" in launch.output
-    assert "of the search failed" not in launch.output
-    scene.launch(sweep, "--checkpoint-every", 0).ended(1)
-    assert len(scene.events("start")) == 4 + 2
+    # Tried again, the cells end well and it is the winner that fails: of a confirmed cell that is an exit code.
+    again = scene.launch(sweep, "--checkpoint-every", 0, "--retry-failed", poisons=[{"kind": "exception", "seed": 0}])
+    again.ended(1)
+    assert "some trials failed; try them again with --retry-failed" in again.output
+    assert "of the search failed" not in again.output
+    assert len(kept(scene)["search"]["asks"]) == 11
+    assert [cell["n"] for cell in scene.cells(sweep)] == [1, 0]
     scene.launch(sweep, "--checkpoint-every", 0, "--retry-failed").ended(0)
     assert [cell["n"] for cell in scene.cells(sweep)] == [1, 1]
     scene.check()
@@ -251,7 +246,7 @@ def test_a_halved_search_stops_trials_and_goes_on_where_it_was(scene: Scene) -> 
     states = {key: (trials[key].end or {})["state"] for key in searched(scene)}
     stopped = [key for key, state in states.items() if state == "stopped"]
     assert {*states.values()} == {"stopped", "finished"}
-    assert len(stopped) >= CELLS / 3
+    assert len(stopped) >= CELLS / 4
     for key in stopped:
         end = trials[key].end or {}
         assert end["epochs"] in (1, 2, 4), "at a rung"
