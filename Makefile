@@ -42,6 +42,8 @@ benchmarks: install
 	$(BIN)/python benchmarks/status.py
 	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/search_regret.py
+	$(BIN)/python benchmarks/search_overhead.py
 	$(BIN)/python benchmarks/quickstart.py
 	$(BIN)/python benchmarks/outage.py
 

@@ -2,8 +2,8 @@
 
 Each command imports what it needs when it runs: `--help`, `sweeps`, `plan`, `status` and `stop` need little.
 
-Exit codes: 0 done, 1 some trials failed or cannot be evaluated or the doctor's findings remain, 2 bad input and
-nothing started, 3 already running elsewhere, 130 interrupted after saving.
+Exit codes: 0 done, 1 some trials failed (of a search: confirmed ones, or all its cells) or cannot be evaluated or the
+doctor's findings remain, 2 bad input and nothing started, 3 already running elsewhere, 130 interrupted after saving.
 """
 
 import sys

@@ -1,6 +1,7 @@
 """The sweeps that were launched into a store, as last launched: what status, report and sync work on."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,7 @@ from trainables.sealed import Damaged
 from trainables.store import Store
 
 KEEP_EVERY_S = 1.0
+KEEPING_SHARE = 20.0  # waits this many times as long as keeping took
 
 
 def save(store: Store, sweep: ResolvedSweep) -> None:
@@ -67,6 +69,7 @@ class Kept:
         while True:
             self.grown.wait()
             self.grown.clear()
+            started = time.monotonic()
             last, sweep = self.over.is_set(), self.newest
             if sweep is not None and sweep is not written:
                 try:
@@ -76,7 +79,7 @@ class Kept:
                     self.say(self.store.explain(error))
             if last:
                 return
-            self.over.wait(KEEP_EVERY_S)
+            self.over.wait(max(KEEP_EVERY_S, KEEPING_SHARE * (time.monotonic() - started)))
 
 
 def read(store: Store, experiment: str) -> ResolvedSweep | None:

@@ -84,6 +84,14 @@ def test_a_step_of_no_time_is_one_epoch(tmp_path: Path, splits: data.Splits) -> 
     assert [attempt.advance(0) for _ in range(4)] == ["running", "running", "running", "finished"]
 
 
+def test_a_step_ends_at_every_rung_with_all_rows_in_the_ledger(tmp_path: Path, splits: data.Splits) -> None:
+    attempt = running(open_store(tmp_path), splits)
+    stops = []
+    while attempt.advance(60, rungs=[1, 3, 4]) == "running":
+        stops.append((attempt.epoch, [row.epoch for row in attempt.folder.trial.rows()]))
+    assert stops == [(1, [1]), (3, [1, 2, 3])], "the end is no rung"
+
+
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_interrupted_and_resumed_equals_undisturbed(tmp_path: Path, splits: data.Splits, stop_after: int) -> None:
     undisturbed, disturbed = open_store(tmp_path / "a"), open_store(tmp_path / "b")
