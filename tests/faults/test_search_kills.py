@@ -254,7 +254,8 @@ def test_a_halved_search_stops_trials_and_goes_on_where_it_was(scene: Scene) -> 
     statuses = one_run_per_trial(scene)
     assert {key for key, status in statuses.items() if status == "KILLED"} == set(stopped)
     assert [cell["arm"] for cell in scene.cells(sweep)] == ["standard crop", "winner 1"]
-    assert scene.table(sweep).count("\n") == 3
+    rows = [line.split(",")[0] for line in scene.table(sweep).splitlines() if line]
+    assert rows == ["arm", "standard crop", "winner 1"]
     scene.doctor()
     scene.check()
 
