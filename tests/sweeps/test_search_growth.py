@@ -134,6 +134,14 @@ def test_a_parameter_that_is_new_takes_the_cells_that_have_its_value(store: Stor
     assert asked(continued(store, sweep(without))) == []
 
 
+def test_a_parameter_that_is_gone_leaves_the_cells_with_its_value_of_the_base(store: Store) -> None:
+    few = {"sigma": {"field": "crop.sigma", "values": [0.2, 0.4]}, "k": {"field": "softening.k", "values": [1.0, 2.0]}}
+    launched(store, sweep(few, sampler="grid", budget={}))
+    start = continued(store, sweep({"sigma": few["sigma"]}))
+    assert asked(start) == [{"sigma": 0.2}, {"sigma": 0.4}], "each once: those with k 2"
+    assert len(start.search_cells) == 2
+
+
 def test_another_base_fits_no_cell(store: Store) -> None:
     launched(store, sweep(SMALL, budget={"cells": 11}))
     longer = {"data": {"validation_images": 50}, "optim": {"epochs": 7}}
