@@ -9,12 +9,17 @@ under 10 %; the whole command with its report under two minutes. Cost: three to 
 
 import argparse
 import json
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import optuna
 import yaml
@@ -28,6 +33,7 @@ from sweeps.search_run import SearchRun
 from sweeps.search_study import STARTUP_CELLS, distribution
 from sweeps.searcher import LedgerSearcher
 from trainables import launches
+from trainables.attempt import cpu_name
 from trainables.ledger import Attempt, End, Row, TrialFolder
 from trainables.store import Store, open_store
 
@@ -65,11 +71,32 @@ def finish(store: Store, recipe: Recipe) -> None:
     trial.finish(End(state="finished", attempt=1, epochs=1, metrics={"test/top1_error": 1.0}, ended=1.0, seconds=1.0))
 
 
-def suggestions(store: Store, sweep: ResolvedSweep, number: int) -> tuple[float, list[float]]:
-    """Return the seconds of the first suggestion, which rebuilds the study, and those of the next ones."""
+@dataclass
+class Times:
+    """Seconds on the clock and seconds of this thread's CPU time, of each of several calls."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Time one call."""
+        wall, cpu = time.perf_counter(), time.thread_time()
+        yield
+        self.wall.append(time.perf_counter() - wall)
+        self.cpu.append(time.thread_time() - cpu)
+
+    def __str__(self) -> str:
+        """Return medians and the largest in milliseconds."""
+        wall, most, cpu = (1000 * each for each in (median(self.wall), max(self.wall), median(self.cpu)))
+        return f"{wall:6.1f} ms (most {most:.1f}; {cpu:.1f} ms of CPU time)"
+
+
+def suggestions(store: Store, sweep: ResolvedSweep, number: int) -> tuple[float, Times]:
+    """Return the seconds of the first suggestion, which rebuilds the study, and the times of the next ones."""
     launch = launches.acquire(store, sweep.experiment)
     save(store, sweep)
-    times = []
+    first, times = Times(), Times()
     with Kept(store, say=print) as kept:
 
         def grown(sweep: ResolvedSweep, cell: Cell) -> None:
@@ -80,17 +107,16 @@ def suggestions(store: Store, sweep: ResolvedSweep, number: int) -> tuple[float,
         run = SearchRun(store, sweep, launch.id, grown=grown, asked=kept.put, say=print)
         searcher = LedgerSearcher(store, launch.id, [], changed=lambda *_: None, warn=print, search=run)
         for count in range(number + 1):
-            started = time.perf_counter()
-            found = searcher.suggest(str(count))
-            times.append(time.perf_counter() - started)
+            with (times if count else first).one():
+                found = searcher.suggest(str(count))
             finish(store, Recipe.model_validate(found["recipe"]))
             searcher.on_trial_complete(str(count))
     launches.beat(store, launch, ended=True)
-    return times[0], times[1:]
+    return first.wall[0], times
 
 
-def optunas(sweep: ResolvedSweep, number: int) -> list[float]:
-    """Return the seconds of Optuna's own ask and suggests with the same sampler over the same cells."""
+def optunas(sweep: ResolvedSweep, number: int) -> Times:
+    """Return the times of Optuna's own ask and suggests with the same sampler over the same cells."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = sweep.search
     assert search is not None
@@ -109,22 +135,16 @@ def optunas(sweep: ResolvedSweep, number: int) -> list[float]:
             for ask in search.asks
         ]
     )
-    times = []
+    times = Times()
     for _ in range(number):
-        started = time.perf_counter()
-        trial = study.ask()
-        values: dict[str, float | int | str] = {}
-        for parameter in search.parameters:
-            if parameter.is_there(values):
-                values[parameter.name] = trial._suggest(parameter.name, distribution(parameter))
-        times.append(time.perf_counter() - started)
+        with times.one():
+            trial = study.ask()
+            values: dict[str, float | int | str] = {}
+            for parameter in search.parameters:
+                if parameter.is_there(values):
+                    values[parameter.name] = trial._suggest(parameter.name, distribution(parameter))
         study.tell(trial, 20.0)
     return times
-
-
-def in_ms(times: list[float]) -> str:
-    """Return median and largest in milliseconds."""
-    return f"{1000 * statistics.median(times):6.1f} ms (most {1000 * max(times):.1f})"
 
 
 def idle(folder: Path) -> None:
@@ -139,7 +159,7 @@ def idle(folder: Path) -> None:
     if launched.returncode:
         raise SystemExit(launched.stdout + launched.stderr)
     after = time.perf_counter()
-    report = [*softaug, "report", "search-joint", "--scale", "smoke", "--store", store, "--output", folder / "report"]
+    report = [*softaug, "report", "search-joint", "--scale", "smoke", "--store", store, "--out", folder / "report"]
     reported = subprocess.run(report, capture_output=True, text=True, check=False)
     if reported.returncode:
         raise SystemExit(reported.stdout + reported.stderr)
@@ -159,13 +179,15 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--no-launch", action="store_true", help="leave out the launch of search-joint")
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    print(f"{cpu_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         store = open_store(Path(folder) / "told")
         sweep = told(store, arguments.cells)
         first, times = suggestions(store, sweep, SUGGESTIONS)
         print(f"{arguments.cells} cells told; the first suggestion, which rebuilds the study: {1000 * first:.0f} ms")
-        print(f"softaug {in_ms(times)}   (target: at most {TARGET_MS:.0f} ms)")
-        print(f"Optuna  {in_ms(optunas(sweep, SUGGESTIONS))}, its own ask and suggests alone")
+        print(f"softaug {times}   (target: at most {TARGET_MS:.0f} ms)")
+        print(f"Optuna  {optunas(sweep, SUGGESTIONS)}, its own ask and suggests alone")
         if not arguments.no_launch:
             idle(Path(folder))
 
