@@ -7,7 +7,7 @@ doctor's findings remain, 2 bad input and nothing started, 3 already running els
 """
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -45,6 +45,9 @@ from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_dam
 from trainables.launches import AlreadyRunning
 from trainables.sealed import Damaged
 from trainables.store import Store, StoreRefused, open_store
+
+if TYPE_CHECKING:
+    from sweeps.launch import Outcome
 
 app = typer.Typer(
     name="softaug",
@@ -116,10 +119,9 @@ def launch(
     upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
 ) -> None:
     """Run what the results lack of a sweep; run it again after a crash or with more seeds."""
-    from sweeps.course import course_text
     from sweeps.launch import Settings
     from sweeps.launch import launch as run
-    from sweeps.live import live_view, print_outcome
+    from sweeps.live import live_view
 
     opened = open_store(store)
     resolved = continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus))
@@ -137,6 +139,14 @@ def launch(
     )
     with live_view(console, opened, resolved) as view:
         outcome = run(resolved, settings, view)
+    _tell(outcome)
+
+
+def _tell(outcome: "Outcome") -> None:
+    """Say how a launch went. Raises Exit with its code unless all is well."""
+    from sweeps.course import course_text
+    from sweeps.live import print_outcome
+
     print_outcome(console, outcome.survey)
     for line in failures(outcome.survey):
         say(line)

@@ -53,7 +53,8 @@ def evaluate(
     percents = percents_of(occlusion)
     opened = open_store(store)
     (wanted,) = chosen(opened, [sweep], scale)
-    wanted = wanted.model_copy(update={"search_cells": []})  # what enters no table is not evaluated on test images
+    # What enters no table is not evaluated on test images.
+    wanted = wanted.model_copy(update={"search_cells": [], "former": []})
     uri = None if offline else tracking_uri_of(opened, tracking_uri)
     problems = unreachable_tracking(uri, wanted.experiment) if uri else []
     if problems:

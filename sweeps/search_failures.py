@@ -21,7 +21,9 @@ def ended_well(now: Survey) -> bool:
 def failures(now: Survey) -> Iterator[str]:
     """Yield how many cells of the search failed, and why, the commonest reason first; nothing if none did."""
     search = now.sweep.search
-    reasons = Counter(reason for cell in now.sweep.search_cells if (reason := _reason(now, cell)))
+    failed = [each for each in (_failed(now, cell) for cell in now.sweep.search_cells) if each is not None]
+    example = dict(reversed(failed))  # of each reason the first trial
+    reasons = Counter(reason for reason, _ in failed)
     refused = Counter(f"refused: {ask.refused}" for ask in (search.asks if search is not None else []) if ask.refused)
     cells, found = len(now.sweep.search_cells) + refused.total(), (reasons + refused).most_common()
     if not found:
@@ -29,12 +31,17 @@ def failures(now: Survey) -> Iterator[str]:
     count = sum(number for _, number in found)
     yield f"{count} of {cells} cells of the search failed{'' if ended_well(now) else ', and none ended well'}:"
     for reason, number in found[:MOST_REASONS]:
-        yield f"  {number} {reason}"
+        yield f"  {number} {reason}" + (f" (trial {example[reason][:12]})" if reason in example else "")
     if len(found) > MOST_REASONS:
-        yield f"  {sum(number for _, number in found[MOST_REASONS:])} for other reasons; see `softaug why`"
+        yield f"  {sum(number for _, number in found[MOST_REASONS:])} for other reasons"
+    if failed:
+        yield f"  more: softaug why {failed[0][1][:12]}"
 
 
-def _reason(now: Survey, cell: Cell) -> str:
-    """Return why a cell failed, nothing if it did not."""
-    bad = [trial for key in cell.trials.values() if (trial := now.trials[key]).state in BAD]
-    return f"{bad[0].state}: {bad[0].reason or 'no reason is known'}" if bad else ""
+def _failed(now: Survey, cell: Cell) -> tuple[str, str] | None:
+    """Return why a cell failed and the trial's key, None if it did not."""
+    for key in cell.trials.values():
+        trial = now.trials[key]
+        if trial.state in BAD:
+            return f"{trial.state}: {trial.reason or 'no reason is known'}", key
+    return None

@@ -6,7 +6,7 @@ Tune keeps nothing that matters: results are in the ledger the moment a trial ha
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,18 +52,7 @@ def train(
     tune_memory.repair()
     names = {recipe.data.name for recipe in to_do} if search is None else sweep.data_names
     loaded = {name: _load(name, settings.data, warn) for name in names}
-    source = code()
-    job = Job(
-        store=str(settings.store.root),
-        launch=launch,
-        cpus=sweep.resources.cpus,
-        gpus=sweep.resources.gpus,
-        checkpoint_every_s=settings.checkpoint_every_s,
-        silent_after_s=settings.silent_after_s,
-        git_commit=source.commit,
-        git_dirty=source.dirty,
-        fingerprints={name: fingerprint(content) for name, content in loaded.items()},
-    )
+    job = _job(sweep, settings, launch, loaded)
     shared = {name: ray.put(content) for name, content in loaded.items()}
     trainable = tune.with_resources(
         tune.with_parameters(Trial, job=job, data=shared),
@@ -97,6 +86,21 @@ def train(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return searcher.unsaved
+
+
+def _job(sweep: ResolvedSweep, settings: "Settings", launch: str, loaded: Mapping[str, Arrays | Folders]) -> Job:
+    source = code()
+    return Job(
+        store=str(settings.store.root),
+        launch=launch,
+        cpus=sweep.resources.cpus,
+        gpus=sweep.resources.gpus,
+        checkpoint_every_s=settings.checkpoint_every_s,
+        silent_after_s=settings.silent_after_s,
+        git_commit=source.commit,
+        git_dirty=source.dirty,
+        fingerprints={name: fingerprint(content) for name, content in loaded.items()},
+    )
 
 
 def _load(name: str, data: Path | None, say: Callable[[str], None]) -> Arrays | Folders:

@@ -107,7 +107,7 @@ def _sweeps(store: Store, name: str | None, scale: str | None) -> list[ResolvedS
 
 def _found(sweeps: list[ResolvedSweep], text: str) -> list[tuple[ResolvedSweep, Cell]]:
     """Return the cell that a text names, once for every sweep that has it."""
-    every = [(sweep, cell) for sweep in sweeps for cell in sweep.cells]
+    every = [(sweep, cell) for sweep in sweeps for cell in sweep.all_cells]
     found = [(sweep, cell) for sweep, cell in every if _plain(text) in _titles(sweep, cell)]
     if not found and KEY_BEGINS.fullmatch(text):
         found = [(sweep, cell) for sweep, cell in every if _has_key(cell, text)]

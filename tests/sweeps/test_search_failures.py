@@ -3,10 +3,12 @@
 import pytest
 
 from softaug.recipe import Recipe
+from sweeps.launched import save
 from sweeps.resolved import ResolvedSweep, recipes_of
 from sweeps.search_cells import with_ask
 from sweeps.search_failures import MOST_REASONS, ended_well, failures
 from sweeps.survey import survey
+from sweeps.why import why
 from tests.sweeps.searches import end, sweep
 from trainables.ledger import AttemptFolder, End, TrialFolder
 from trainables.store import Store
@@ -47,10 +49,11 @@ def test_cells_that_failed_are_counted_with_their_reasons(store: Store) -> None:
     lines = list(failures(survey(store, grown)))
     assert lines[:3] == [
         "4 of 5 cells of the search failed:",
-        "  2 failed: no memory",
-        "  1 failed: loss is nan",
+        f"  2 failed: no memory (trial {recipes[1].key[:12]})",
+        f"  1 failed: loss is nan (trial {recipes[0].key[:12]})",
     ]
     assert lines[3].startswith("  1 refused: ")
+    assert lines[4:] == [f"  more: softaug why {recipes[0].key[:12]}"]
     assert ended_well(survey(store, grown))
 
 
@@ -60,8 +63,8 @@ def test_when_none_ended_well_it_is_said(store: Store) -> None:
         failed(store, recipe, f"reason {number}")
     lines = list(failures(survey(store, grown)))
     assert lines[0] == "8 of 8 cells of the search failed, and none ended well:"
-    assert len(lines) == 1 + MOST_REASONS + 1
-    assert lines[-1] == "  3 for other reasons; see `softaug why`"
+    assert len(lines) == 1 + MOST_REASONS + 2
+    assert lines[-2] == "  3 for other reasons"
     assert not ended_well(survey(store, grown))
 
 
@@ -71,6 +74,15 @@ def test_a_cell_that_was_stopped_did_not_fail_and_did_not_end_well(store: Store,
     end(store, recipes[0], {}, state=state)  # type: ignore[arg-type]
     assert bool(list(failures(survey(store, grown)))) == (state == "diverged")
     assert not ended_well(survey(store, grown))
+
+
+def test_why_finds_a_cell_of_the_search_by_the_trial_that_is_named(store: Store) -> None:
+    grown, recipes = asked([0.1, 0.2])
+    failed(store, recipes[1], "no memory")
+    save(store, grown)
+    answer = why(store, recipes[1].key[:12], sweep=None, scale=None, tracking_uri="")
+    assert answer.cell_key == recipes[1].cell_key
+    assert [run.status.reason for run in answer.runs] == ["no memory"]
 
 
 def test_a_damaged_trial_fails_its_cell(store: Store) -> None:

@@ -1,13 +1,20 @@
 """What a cell of a search is worth: means over seeds, failures, pruned cells; winners and the Pareto front."""
 
+from typing import get_args
+
 import optuna
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from softaug.arrays import load
+from softaug.data import split
+from softaug.fit import fit
 from sweeps.resolved import ResolvedSweep, recipes_of
 from sweeps.search import Ask
 from sweeps.search_cells import with_ask
+from sweeps.search_file import Objective
 from sweeps.search_outcomes import FAILED, Found, Outcomes, front, spent, winners
 from sweeps.search_study import Outcome
 from tests.sweeps.ledgers import record_launch
@@ -86,6 +93,13 @@ def test_the_newest_attempt_counts(store: Store) -> None:
     TrialFolder(store, recipe.key).reopen()
     end(store, recipe, {"val/top1_error": 12.0})
     assert outcome(store, grown) == Outcome("complete", (12.0,))
+
+
+def test_every_objective_is_reported_after_every_epoch() -> None:
+    [recipe] = recipes_of(one_cell(seeds=[100]).search_cells[0])
+    torch.set_num_threads(1)
+    epoch = next(iter(fit(recipe, split(load("digits", None), recipe.data), device=torch.device("cpu"))))
+    assert set(get_args(Objective)) <= set(epoch.metrics)
 
 
 def asks_of(keys: list[str]) -> list[Ask]:
