@@ -18,7 +18,8 @@ from trainables.sealed import Damaged, Entry
 from trainables.store import Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
-CUT_OFF = re.compile(r"\..+\.[0-9a-f]{32}|checkpoint\.new")  # what a write leaves that was cut off
+# What a write leaves that was cut off; the journal is that of a database of MLflow that was being made.
+CUT_OFF = re.compile(r"\..+\.[0-9a-f]{32}(-journal)?|checkpoint\.new")
 RESULTS = ("weights.safetensors", "reliability.json", "samples.png")
 CURVE = (
     "Results stand, but of the curve only the epochs up to {epochs} can be believed; a trial that goes on needs them "

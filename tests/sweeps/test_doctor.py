@@ -259,6 +259,8 @@ def test_leftovers_are_deleted_and_nothing_that_might_be_in_use(store: Store) ->
     leave(store, f"{folder(CUT_OFF)}/0001/.epochs.jsonl.{digest}", age_s=60)
     leave(store, f"{folder(CUT_OFF)}/0001/checkpoint.new", age_s=60)
     leave(store, f"launches/.small@smoke-0002.json.{digest}")
+    leave(store, f".mlflow.db.{digest}")
+    leave(store, f".mlflow.db.{digest}-journal")
     leave(store, f"probe-host-{digest}")
     leave(store, "tune-x/experiment_state-1.json")
     (store.root / "tune-empty").mkdir()
@@ -266,7 +268,7 @@ def test_leftovers_are_deleted_and_nothing_that_might_be_in_use(store: Store) ->
     for name in ("tune-x", "tune-empty"):
         ledgers.make_old(store.root / name)
     assert {finding.kind for finding in look(store)} == {"leftover"}
-    assert len(look(store)) == 7
+    assert len(look(store)) == 9
     repaired(store)
     assert files(store) == before
     assert not list(store.root.glob("tune-*"))
