@@ -7,7 +7,7 @@ import pytest
 from sweeps.launched import save
 from sweeps.resolved import ResolvedSweep
 from sweeps.search_cells import is_winner
-from sweeps.search_growth import continued
+from sweeps.search_growth import continued, with_winners
 from tests.sweeps.searches import SPACE, Loop, asked, end, search_of, sweep, winners_of
 from trainables.ledger import TrialFolder
 from trainables.store import Store, open_store
@@ -97,6 +97,13 @@ def test_a_former_winner_stays_known_and_enters_no_table(store: Store) -> None:
     assert {cell.cell_key for cell in other.all_cells} <= {cell.cell_key for cell in back.all_cells}
     assert winner.cell_key in {cell.cell_key for cell in back.cells if is_winner(cell)}
     assert back.former == []
+
+
+def test_a_plan_shows_winners_once(store: Store) -> None:
+    grown, _ = launched(store, sweep(SMALL, budget={"cells": 11}))
+    planned = with_winners(store, continued(store, sweep(SMALL, budget={"cells": 11})))
+    assert planned == grown
+    assert planned.former == []
 
 
 @pytest.mark.parametrize(
