@@ -6,7 +6,8 @@ which cell and which trials of the ledger it is, and what became of it.
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,15 @@ from sweeps.search_history import Asked, History
 from sweeps.search_study import Outcome, distribution, frozen
 
 
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep from users what Optuna warns its callers of: that a part may change, and that least is best."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
+        yield
+
+
 def study(history: History, *, storage: optuna.storages.BaseStorage | None = None) -> optuna.Study:
     """Return the search's study, in memory or in a storage, named as the experiment."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -27,8 +37,7 @@ def study(history: History, *, storage: optuna.storages.BaseStorage | None = Non
     made = optuna.create_study(
         storage=storage, study_name=history.sweep.experiment, directions=["minimize"] * len(search.minimize)
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with quiet_optuna():
         made.set_metric_names(search.minimize)
     for name, text in _about(history).items():
         made.set_user_attr(name, text)
