@@ -16,14 +16,15 @@ from matplotlib.colors import Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from optuna.visualization import matplotlib as plots
 
-from analysis.search_data import target, varied
+from analysis.search_data import colour_limits, most_important, target, winners_name
 from analysis.style import GREY
 from sweeps.search import Value, Values
 from sweeps.search_history import History
 
+MOST_PARAMETERS = 6
 LEAST_POINTS = 3  # of a pair of parameters, to draw anything between them
 PANEL_IN = 2.5
 COLOURS = "viridis"
@@ -41,30 +42,33 @@ def draw_contour(
     winner_style: dict[str, Any],
 ) -> Figure:
     """Draw every pair of the parameters that varied once: a panel for each, or one alone if there are two."""
-    names = sorted(varied(history))  # Optuna's order
+    names = sorted(most_important(history, objective, MOST_PARAMETERS))  # in Optuna's order
     drawn = plots.plot_contour(made, params=names, target=target(history, objective), target_name=label)
     grid = np.array([[None, None], [drawn, None]]) if isinstance(drawn, Axes) else np.asarray(drawn)
     drawing = _figure(grid)
     for axes in [each for each in drawing.axes if each not in set(_panels(grid))]:
         axes.remove()
     side = len(names) - 1
+    kinds = {parameter.name: parameter.kind for parameter in history.search.parameters}
     _lay_out(drawing, grid, side)
-    norm = Normalize(*_limits(history, objective))
+    norm = Normalize(*colour_limits(history, objective))
     for row, column in _pairs(len(names)):
         axes, x, y = grid[row, column], names[column], names[row]
         _restyle(axes, norm)
         axes.set_xlabel(labels[x] if row == side else "")
         axes.set_ylabel(labels[y] if column == 0 else "")
         axes.tick_params(labelbottom=row == side, labelleft=column == 0)
-        if _together(history, x, y) < LEAST_POINTS:
-            _empty(axes)
+        if kinds[x] == "choice":
+            axes.tick_params(axis="x", labelrotation=90)
+        if why := _nothing_between(history, x, y, labels):
+            _empty(axes, why)
             continue
         at = _Places(history, x, y)
         for values in history.arms.values():
             at.mark(axes, values, {**arm_style, "zorder": 5})
         for winner in history.winners:
             at.mark(axes, winner.asked.ask.values, {**winner_style, "zorder": 4})
-    _explain(drawing, grid, norm, label, history, side, arm_style=arm_style, winner_style=winner_style)
+    _explain(drawing, grid, norm, label, history, objective, arm_style=arm_style, winner_style=winner_style)
     return drawing
 
 
@@ -107,7 +111,7 @@ def _restyle(axes: Axes, norm: Normalize) -> None:
         label.set(color="black", size=11)
     for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
         if scale == "log":
-            axis.set_major_locator(_few_of_a_log())
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
             axis.set_minor_formatter(NullFormatter())
         elif not any(text.get_text() for text in axis.get_ticklabels()) or _is_number(axis):
@@ -122,30 +126,16 @@ def _restyle(axes: Axes, norm: Normalize) -> None:
             each.set(**POINT)
 
 
-def _few_of_a_log() -> Any:
-    from matplotlib.ticker import LogLocator
-
-    return LogLocator(subs=(1, 2, 5))
-
-
 def _is_number(axis: Any) -> bool:
     """Say whether ticks are numbers of an axis, and not the names of choices, which are fixed."""
     return type(axis.get_major_locator()).__name__ != "FixedLocator"
 
 
-def _empty(axes: Axes) -> None:
+def _empty(axes: Axes, why: str) -> None:
     for each in list(axes.collections):
         each.remove()
-    axes.text(
-        0.5,
-        0.5,
-        f"fewer than {LEAST_POINTS} cells\nhave both",
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        fontsize=9,
-        color=GREY,
-    )
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    axes.text(0.5, 0.5, why, fontsize=9, color=GREY, **middle)
 
 
 class _Places:
@@ -177,25 +167,19 @@ class _Places:
 
 
 def _widen(axes: Axes, x: float, y: float) -> None:
-    for value, limits, set_limits in (
-        (x, axes.get_xlim(), axes.set_xlim),
-        (y, axes.get_ylim(), axes.set_ylim),
-    ):
+    for value, limits, set_limits in ((x, axes.get_xlim(), axes.set_xlim), (y, axes.get_ylim(), axes.set_ylim)):
         set_limits(min(limits[0], value), max(limits[1], value))
 
 
-def _together(history: History, x: str, y: str) -> int:
-    return len({(values[x], values[y]) for each in history.complete if {x, y} <= (values := each.ask.values).keys()})
-
-
-def _limits(history: History, objective: int) -> tuple[float, float]:
-    """Return the ends of the colour scale: the least value, and the greatest or, if that is far off, 3 medians' reach.
-
-    So a few cells that hardly learned do not take the colours from all others.
-    """
-    values = [each.means[objective] for each in history.complete]
-    least, middle, most = min(values), float(np.median(values)), max(values)
-    return least, min(most, least + 3 * (middle - least)) if middle > least else most
+def _nothing_between(history: History, x: str, y: str, labels: Mapping[str, str]) -> str:
+    """Return why nothing can be drawn between two parameters, nothing if something can."""
+    both = {(values[x], values[y]) for each in history.complete if {x, y} <= (values := each.ask.values).keys()}
+    if len(both) < LEAST_POINTS:
+        return f"fewer than {LEAST_POINTS} cells\nhave both"
+    for number, (one, other) in enumerate(((x, y), (y, x))):
+        if len({pair[number] for pair in both}) == 1:
+            return f"{labels[one]} is {next(iter(both))[number]}\nwhere there is\n{labels[other]}"
+    return ""
 
 
 def _explain(
@@ -204,22 +188,25 @@ def _explain(
     norm: Normalize,
     label: str,
     history: History,
-    side: int,
+    objective: int,
     *,
     arm_style: dict[str, Any],
     winner_style: dict[str, Any],
 ) -> None:
     """Put the colours' bar and the marks' legend where Optuna has the pairs a second time."""
-    most = max(each.means[history.search.minimize.index(history.search.minimize[0])] for each in history.complete)
+    clipped = max(each.means[objective] for each in history.complete) > (norm.vmax or 0)
     mappable = ScalarMappable(norm=norm, cmap=COLOURS)
-    bar = drawing.colorbar(mappable, ax=list(_panels(grid)), extend="max" if most > norm.vmax else "neither")
-    bar.set_label(label)
-    dot = {"linestyle": "none", "color": "white", "markeredgecolor": "black"}
+    bar = drawing.colorbar(mappable, ax=list(_panels(grid)), extend="max" if clipped else "neither", aspect=35)
+    bar.set_label(label, color="black", size=10)
+    bar.ax.tick_params(colors="black")
+    dot: dict[str, Any] = {"linestyle": "none", "color": "white", "markeredgecolor": "black"}
     handles = [Line2D([], [], marker="o", markersize=4.5, label="a complete cell", **dot)]
-    star = {"linestyle": "none", "color": arm_style["color"], "markeredgecolor": "white"}
+    star: dict[str, Any] = {"linestyle": "none", "color": arm_style["color"], "markeredgecolor": "white"}
     handles += [Line2D([], [], marker="*", markersize=14, label=arm, **star) for arm in history.arms]
-    ring = {"linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.8}
+    ring: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.8}
     if history.winners:
         colour = winner_style["edgecolors"]
-        handles.append(Line2D([], [], marker="o", markersize=10, label="winner", markeredgecolor=colour, **ring))
+        handles.append(
+            Line2D([], [], marker="o", markersize=10, label=winners_name(history), markeredgecolor=colour, **ring)
+        )
     drawing.legend(handles=handles, loc="upper right", frameon=False, bbox_to_anchor=(0.86, 0.98), fontsize=10)

@@ -3,13 +3,14 @@
 import csv
 from collections.abc import Callable, Mapping
 from io import StringIO
+from statistics import median
 from typing import Any
 
 from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial
 
 from sweeps.search_export import quiet_optuna, study
-from sweeps.search_history import Asked, History
+from sweeps.search_history import Asked, History, State
 
 OBJECTIVES: Mapping[str, tuple[str, str, int]] = {  # name, unit, decimals
     "top1_error": ("top-1 error", "%", 2),
@@ -58,6 +59,23 @@ def varied(history: History) -> list[str]:
     return [each.name for each in history.search.parameters if len(values.get(each.name, ())) > 1]
 
 
+def most_important(history: History, objective: int, most: int) -> list[str]:
+    """Return at most so many of the parameters that varied, the most important ones, in the search's order."""
+    ranked = list(importances(history, objective))
+    kept = sorted(varied(history), key=lambda name: ranked.index(name) if name in ranked else len(ranked))[:most]
+    return [name for name in varied(history) if name in kept]
+
+
+def colour_limits(history: History, objective: int) -> tuple[float, float]:
+    """Return the ends of a scale of colours: the least value, and the greatest or as far above the median as that is.
+
+    So a few cells that hardly learned do not take the colours from all others.
+    """
+    values = [each.means[objective] for each in history.complete]
+    least, middle, most = min(values), median(values), max(values)
+    return least, min(most, least + 2 * (middle - least)) if middle > least else most
+
+
 def asks_csv(history: History) -> str:
     """Return a row per ask, in the order of asking, with everything that the figures show of it."""
     return _csv([_record(history, each) for each in history.asked])
@@ -77,6 +95,17 @@ def by_value(history: History) -> list[Asked]:
     """Return all asks: complete cells from the best on, then pruned, failed and open ones, each in order of asking."""
     order = ("complete", "pruned", "failed", "open")
     return sorted(history.asked, key=lambda each: (order.index(each.state), each.means, each.number))
+
+
+def counts_text(history: History) -> str:
+    """Return "29 complete, 8 pruned, 1 not ended"."""
+    states: dict[State, str] = {"complete": "complete", "pruned": "pruned", "failed": "failed", "open": "not ended"}
+    return ", ".join(f"{history.count(state)} {text}" for state, text in states.items() if history.count(state))
+
+
+def winners_name(history: History) -> str:
+    """Return what the best cells are called: winners once they are to be confirmed."""
+    return "winner" if history.over else "best so far"
 
 
 def arms_at(history: History, asked: Asked) -> list[str]:

@@ -19,20 +19,25 @@ from matplotlib import pyplot as plt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from optuna.visualization import matplotlib as plots
 
-from analysis.search_contour import draw_contour
+from analysis.search_contour import MOST_PARAMETERS, draw_contour
 from analysis.search_data import (
     LEAST_CELLS,
     OBJECTIVES,
     STEADY_CELLS,
     arms_at,
     asks_csv,
+    colour_limits,
+    counts_text,
     importances,
     importances_csv,
     measure,
+    most_important,
     target,
     varied,
+    winners_name,
     with_unit,
 )
 from analysis.style import COLOURS, GREY, RC, UNDATED, save
@@ -41,8 +46,8 @@ from sweeps.search_history import History
 
 CAPTION_LETTERS_PER_INCH = 14
 ARM: dict[str, Any] = {"marker": "*", "s": 190, "color": COLOURS[1], "edgecolors": "white", "linewidths": 0.8}
-WINNER: dict[str, Any] = {"marker": "o", "s": 110, "facecolors": "none", "edgecolors": COLOURS[2], "linewidths": 1.8}
-NAMES = ("history", "importance", "contour", "parallel", "pareto")
+WINNER: dict[str, Any] = {"marker": "o", "s": 110, "facecolors": "none", "edgecolors": COLOURS[3], "linewidths": 2.2}
+MOST_COLUMNS = 8  # of parallel coordinates
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,9 @@ def _history(history: History, made: optuna.Study, objective: int, suffix: str) 
     winners = [each.asked for each in history.winners]
     if winners:
         at = [each.number for each in winners]
-        axes.scatter(at, [each.means[objective] for each in winners], label="winner", zorder=3, **WINNER)
+        axes.scatter(at, [each.means[objective] for each in winners], label=winners_name(history), zorder=3, **WINNER)
     axes.set_xlabel("cell, in the order of asking")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(drawing, axes)
     best = min(each.means[objective] for each in history.complete)
     caption = (
@@ -145,7 +150,9 @@ def _importance(history: History, made: optuna.Study, objective: int, suffix: st
     if legend is not None:
         legend.remove()
     axes.grid(visible=False, axis="y")
-    axes.set(xlabel=f"share of the importance for {label}", ylabel="")
+    for text in axes.texts:
+        text.set_text(f" {text.get_text()}")
+    axes.set(xlabel=f"share of importance, for the {label}", ylabel="")
     few = len(history.complete) < STEADY_CELLS
     caution = f"; below {STEADY_CELLS} cells these shares are unsteady" if few else ""
     caption = (
@@ -162,8 +169,9 @@ def _contour(history: History, made: optuna.Study, objective: int, suffix: str) 
     drawing = draw_contour(
         history, made, objective, _label(history, objective), _labels(history), arm_style=ARM, winner_style=WINNER
     )
-    unvaried = [label for parameter, label in _labels(history).items() if parameter not in varied(history)]
-    left_out = f" {', '.join(unvaried)} did not vary among them, and is left out." if unvaried else ""
+    shown = most_important(history, objective, MOST_PARAMETERS)
+    others = [label for parameter, label in _labels(history).items() if parameter not in shown]
+    left_out = f" Left out, since they matter less or did not vary: {', '.join(others)}." if others else ""
     arms = " and ".join(history.arms)
     marked = f" Stars: where {arms} lies; its value is a test value, and not part of this." if history.arms else ""
     caption = (
@@ -178,35 +186,53 @@ def _parallel(history: History, made: optuna.Study) -> SearchFigure:
     if why := _why_not(history, 2, parameters=1):
         return SearchFigure(name, title, None, why)
     several = len(history.search.minimize) > 1
-    named = {} if several else {"target_name": _label(history, 0)}
-    axes = plots.plot_parallel_coordinate(made, **named)
+    named: dict[str, Any] = {} if several else {"target_name": _label(history, 0)}
+    shown = sorted(
+        {name for n in range(len(history.search.minimize)) for name in most_important(history, n, MOST_COLUMNS)}
+    )
+    axes = plots.plot_parallel_coordinate(made, params=shown, **named)
     columns = len(axes.get_xticks())
     drawing = _restyled(axes, (2.0 * columns + 1.6, 5.0))
-    _with_own_bar(drawing, axes, "rank by Pareto fronts; 0: the front" if several else _label(history, 0))
+    if several:
+        _with_own_bar(drawing, axes, "rank by Pareto fronts; 0: the front", None)
+    else:
+        _with_own_bar(drawing, axes, _label(history, 0), colour_limits(history, 0))
     names = {**_labels(history), **{each: _label(history, n) for n, each in enumerate(history.search.minimize)}}
     cut = {_cut(each): label for each, label in names.items()}
     texts = [cut.get(text.get_text(), text.get_text()) for text in axes.get_xticklabels()]
     axes.set_xticks(axes.get_xticks(), [fill(text, 16) for text in texts], rotation=0, ha="center")
     for each in drawing.axes:
         each.grid(visible=False)
+        each.spines["right"].set_visible(each is not axes)
+        if each.get_yscale() == "log":
+            each.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            each.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            each.yaxis.set_minor_formatter(NullFormatter())
         for text in each.get_yticklabels():
             text.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6})
     caption = f"A line per complete cell ({len(history.complete)}). None: the parameter is not there in that cell."
     return _captioned(SearchFigure(name, title, drawing, caption))
 
 
-def _with_own_bar(drawing: Figure, axes: Axes, label: str) -> None:
-    """Replace the bar of colours by one that a constrained layout can place."""
+def _with_own_bar(drawing: Figure, axes: Axes, label: str, limits: tuple[float, float] | None) -> None:
+    """Replace the bar of colours by one that a constrained layout can place; `limits` None: Optuna's own."""
     (lines,) = axes.collections
     lines.set(linewidth=1.3, cmap="viridis")
+    if limits is not None:
+        lines.set_clim(*limits)
     old = lines.colorbar
     ticks = None if old is None else old.get_ticks()
     if old is not None:
         old.ax.remove()
-    (place,) = drawing.add_gridspec(1, 1)
+    place = drawing.add_gridspec(1, 1)[0]
     for each in drawing.axes:
         each.set_subplotspec(place)
-    drawing.colorbar(lines, ax=drawing.axes, label=label, ticks=ticks, pad=0.06)
+    array = lines.get_array()
+    clipped = limits is not None and array is not None and float(array.max()) > limits[1]
+    extend = "max" if clipped else "neither"
+    bar = drawing.colorbar(lines, ax=drawing.axes, ticks=ticks if limits is None else None, extend=extend)
+    bar.set_label(label, color="black", size=10)
+    bar.ax.tick_params(colors="black")
 
 
 def _pareto(history: History, made: optuna.Study) -> SearchFigure:
@@ -222,7 +248,7 @@ def _pareto(history: History, made: optuna.Study) -> SearchFigure:
         axes.scatter(*([value] for value in each.means), label=arm, zorder=4, **ARM)
     winners = [each.asked.means for each in history.winners]
     if winners:
-        axes.scatter(*zip(*winners, strict=True), label="winner", zorder=3, **WINNER)
+        axes.scatter(*zip(*winners, strict=True), label=winners_name(history), zorder=3, **WINNER)
     _legend(drawing, axes)
     unasked = [arm for arm in history.arms if arm not in {arm for arm, _ in marked}]
     missing = f" Never asked for, so not here: {', '.join(unasked)}." if unasked else ""
@@ -236,7 +262,7 @@ def _pareto(history: History, made: optuna.Study) -> SearchFigure:
 
 def _dots(axes: Axes) -> list[tuple[str, str]]:
     """Return label and colour of Optuna's points, last drawn first: those on the front, then the others."""
-    return [("on the front", COLOURS[0]), ("beaten in both", "#b0b0b0")][: len(axes.collections)]
+    return [("on the front", COLOURS[0]), ("beaten", "#b0b0b0")][: len(axes.collections)]
 
 
 def _restyled(axes: Axes, size: tuple[float, float]) -> Figure:
@@ -291,7 +317,7 @@ def _best_so_far(history: History, objective: int) -> tuple[list[int], list[floa
     """Return numbers of asks and the least value up to each."""
     complete = history.complete
     least = list(accumulate((each.means[objective] for each in complete), min))
-    return [each.number for each in complete], least
+    return [each.number for each in complete] + [history.asked[-1].number], [*least, least[-1]]
 
 
 def _why_not(history: History, cells: int, *, parameters: int) -> str:
@@ -307,7 +333,9 @@ def _why_not(history: History, cells: int, *, parameters: int) -> str:
 def _too_few(history: History, needed: int) -> str:
     there = len(history.complete)
     cells = f"{there or 'no'} complete cell{'' if there == 1 else 's'} so far"
-    return f"No figure yet: it takes {needed} complete cell{'' if needed == 1 else 's'}, and there {_are(there)} {cells}."
+    return (
+        f"No figure yet: it takes {needed} complete cell{'' if needed == 1 else 's'}, and there {_are(there)} {cells}."
+    )
 
 
 def _are(number: int) -> str:
@@ -315,9 +343,7 @@ def _are(number: int) -> str:
 
 
 def _cells(history: History) -> str:
-    states = (("complete", "complete"), ("pruned", "pruned"), ("failed", "failed"), ("open", "not ended"))
-    parts = [f"{history.count(state)} {text}" for state, text in states if history.count(state)]
-    return f"{len(history.asked)} cells asked for: {', '.join(parts)}"
+    return f"{len(history.asked)} cells asked for: {counts_text(history)}"
 
 
 def _seeds(history: History) -> str:
@@ -345,5 +371,3 @@ def _labels(history: History) -> dict[str, str]:
 def _cut(name: str) -> str:
     """Return a name as Optuna writes it at parallel coordinates."""
     return name if len(name) < 20 else f"{name[:17]}..."
-
-
