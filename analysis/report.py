@@ -18,9 +18,11 @@ from analysis.figures import write_figure
 from analysis.reliability import Curve, draw_reliability, pool, read_curve
 from analysis.results import Results, read_results
 from analysis.runs import TrialRun, experiment_id
+from analysis.search_report import search_section
 from analysis.style import save
 from analysis.tables import FORMATS, NONE, Format, header, rows
 from sweeps.resolved import ResolvedSweep
+from sweeps.search_history import History
 
 HERE = Path(__file__).parent
 TABLE_FILES: Mapping[Format, str] = {"markdown": "table.md", "latex": "table.tex", "csv": "table.csv"}
@@ -43,16 +45,29 @@ class Picture:
     alt: str
 
 
-def write_report(sweeps: list[ResolvedSweep], *, tracking_uri: str, out: Path, ui_url: str) -> Path:
+def write_report(
+    sweeps: list[ResolvedSweep],
+    *,
+    tracking_uri: str,
+    out: Path,
+    ui_url: str,
+    searches: Mapping[str, History] | None = None,
+) -> Path:
     """Write `out`/index.html and, per sweep, its figure and table files; return the page's path.
 
-    The page makes no request: pictures and style are inside. `ui_url` is the MLflow server that run links lead to.
+    The page makes no request: pictures and style are inside. `ui_url` is the MLflow server that run links lead to;
+    `searches` are how the sweeps' searches went, by experiment.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar for each small file
     client = MlflowClient(tracking_uri)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as downloads:
-        sections = [_section(sweep, client, Path(downloads), out / sweep.experiment, ui_url) for sweep in sweeps]
+        sections = []
+        for sweep in sweeps:
+            section, results = _section(sweep, client, Path(downloads), out / sweep.experiment, ui_url)
+            now = (searches or {}).get(sweep.experiment)
+            section["search"] = None if now is None else search_section(now, results, out / sweep.experiment)
+            sections.append(section)
     page = out / "index.html"
     page.write_text(_render(sections), encoding="utf-8")
     return page
@@ -66,13 +81,15 @@ def _render(sections: list[dict[str, Any]]) -> str:
     return environment.get_template("report.html").render(sections=sections, style=style)
 
 
-def _section(sweep: ResolvedSweep, client: MlflowClient, downloads: Path, out: Path, ui_url: str) -> dict[str, Any]:
+def _section(
+    sweep: ResolvedSweep, client: MlflowClient, downloads: Path, out: Path, ui_url: str
+) -> tuple[dict[str, Any], Results]:
     results = read_results(sweep, client)
     source = Source(client, downloads, f"{ui_url.rstrip('/')}/#/experiments/{experiment_id(client, sweep)}/runs")
     out.mkdir(parents=True, exist_ok=True)
     for kind, file in TABLE_FILES.items():
         (out / file).write_text(FORMATS[kind](results), encoding="utf-8")
-    return {
+    section = {
         "sweep": sweep,
         "provenance": summary.provenance(results),
         "commands": summary.commands(results),
@@ -87,6 +104,7 @@ def _section(sweep: ResolvedSweep, client: MlflowClient, downloads: Path, out: P
         "samples": [_samples(results, cell, source) for cell in results.cells],
         "runs": [_run_row(results, cell, run, source) for cell in results.cells for run in cell.runs],
     }
+    return section, results
 
 
 def _figure(results: Results, out: Path) -> Picture:
