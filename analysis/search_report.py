@@ -88,11 +88,11 @@ def winners_header(history: History) -> list[str]:
     for name in history.search.minimize:
         what = with_unit(name)
         columns += [f"found: validation {what}", f"confirmed: test {what}", "drop"]
-    return ["winner", *parameters, *columns]
+    return ["winner", *columns, *parameters]
 
 
 def _winner_row(history: History, results: Results, winner: Winner) -> list[str]:
-    row = [str(winner.number), *_parameters(history, winner.asked.ask.values)]
+    row = [str(winner.number)]
     cell = _confirmed(results, winner)
     for number, name in enumerate(history.search.minimize):
         decimals = OBJECTIVES[measure(name)][2]
@@ -101,7 +101,7 @@ def _winner_row(history: History, results: Results, winner: Winner) -> list[str]
         row.append(_with_n(found, decimals))
         row.append(_with_n(confirmed, decimals) if confirmed else _not_confirmed(winner, results))
         row.append(signed(f"{confirmed.mean - found.mean:+.{decimals}f}") if confirmed else NONE)
-    return row
+    return [*row, *_parameters(history, winner.asked.ask.values)]
 
 
 def _confirmed(results: Results, winner: Winner) -> CellRuns | None:

@@ -15,7 +15,7 @@ from sweeps.launched import all_launched
 from sweeps.options import ui_url
 from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.problems import did_you_mean, known
-from sweeps.resolved import Cell, ResolvedSweep
+from sweeps.resolved import Cell, ResolvedSweep, short
 from sweeps.survey import TrialStatus, survey
 from trainables import launches
 from trainables.ledger import Attempt, AttemptFolder, End, TrialFolder
@@ -107,7 +107,7 @@ def _sweeps(store: Store, name: str | None, scale: str | None) -> list[ResolvedS
 
 def _found(sweeps: list[ResolvedSweep], text: str) -> list[tuple[ResolvedSweep, Cell]]:
     """Return the cell that a text names, once for every sweep that has it."""
-    every = [(sweep, cell) for sweep in sweeps for cell in sweep.cells]
+    every = [(sweep, cell) for sweep in sweeps for cell in sweep.all_cells]
     found = [(sweep, cell) for sweep, cell in every if _plain(text) in _titles(sweep, cell)]
     if not found and KEY_BEGINS.fullmatch(text):
         found = [(sweep, cell) for sweep, cell in every if _has_key(cell, text)]
@@ -127,7 +127,12 @@ def _titles(sweep: ResolvedSweep, cell: Cell) -> set[str]:
     return {
         _plain(", ".join([cell.arm, *(f"{named[name][form]} {write(value)}" for name, value in cell.axes.items())]))
         for form in (0, 1)
-        for write in (str, _short)
+        for write in (
+            str,
+            _short,
+            short,
+            lambda value: _short(value if isinstance(value, str) else float(short(value))),
+        )
     }
 
 
