@@ -156,7 +156,8 @@ class Experiment:
         newest = launches.newest(self.store, self.sweep.experiment)
         runs = newest is not None and launches.is_alive(self.store, newest.id)
         for run in self.sound:
-            if _identity(run)[0] == "search" and run.info.status == "RUNNING" and not runs:
+            is_ours = _identity(run)[0] == "search" and run.info.run_id not in self.losers
+            if is_ours and run.info.status == "RUNNING" and not runs:
                 yield self._not_level("zombie", run, "MLflow shows this search as running; no launch of it is.")
 
     def _of_others(self) -> Iterator[Finding]:
