@@ -1,6 +1,7 @@
 """The numbers behind the figures and tables of a search, apart from their drawing."""
 
 import csv
+import warnings
 from collections.abc import Callable, Mapping
 from io import StringIO
 from statistics import median
@@ -36,13 +37,17 @@ def with_unit(objective: str) -> str:
 def importances(history: History, objective: int) -> dict[str, float]:
     """Return how much each parameter matters (PED-ANOVA, the shares sum to 1), the most important first.
 
-    Empty if there is nothing to tell apart: too few complete cells, or parameters that never varied.
+    Empty if there is nothing to tell apart: too few complete cells, or all equally good, or alike.
     """
     complete = history.complete
     if len(complete) < LEAST_CELLS or not varied(history):
         return {}
-    with quiet_optuna():
-        return get_param_importances(study(history), target=target(history, objective))
+    with quiet_optuna(), warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*Parameter importances will be equal", UserWarning)
+        try:
+            return get_param_importances(study(history), target=target(history, objective))
+        except UserWarning:  # the best tenth are all cells
+            return {}
 
 
 def target(history: History, objective: int) -> Callable[[FrozenTrial], float] | None:

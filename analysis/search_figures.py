@@ -139,6 +139,8 @@ def _importance(history: History, made: optuna.Study, objective: int, suffix: st
     name, title = f"search-importance{suffix}", f"Importance for {OBJECTIVES[_measure(history, objective)][0]}"
     if why := _why_not(history, LEAST_CELLS, parameters=1):
         return SearchFigure(name, title, None, why)
+    if not importances(history, objective):
+        return SearchFigure(name, title, None, f"The {len(history.complete)} complete cells are all equally good.")
     label = _label(history, objective)
     axes = plots.plot_param_importances(made, target=target(history, objective), target_name=label)
     drawing = _restyled(axes, (8.5, 1.4 + 0.45 * len(importances(history, objective))))

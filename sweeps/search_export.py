@@ -21,12 +21,21 @@ from sweeps.search_history import Asked, History
 from sweeps.search_study import Outcome, distribution, frozen
 
 
+MEANT = (  # beginnings of what Optuna and matplotlib warn of, and we mean or say in a caption
+    "PedAnovaImportanceEvaluator computes",  # importance for low values
+    "Some regimes for parameter",  # few cells have a parameter that is not always there
+    "Contour plot will not be displayed because",  # two parameters that exclude each other
+    "No contour levels were found",  # cells that are all equally good
+)
+
+
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Keep from users what Optuna warns its callers of: that a part may change, and that least is best."""
+    """Keep warnings from users that are meant for callers, or that captions say better."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
+        for said in MEANT:
+            warnings.filterwarnings("ignore", said, UserWarning)
         yield
 
 
