@@ -20,12 +20,12 @@ from sweeps.search import Parameter
 from sweeps.search_history import Asked, History
 from sweeps.search_study import Outcome, distribution, frozen
 
-
 MEANT = (  # beginnings of what Optuna and matplotlib warn of, and we mean or say in a caption
     "PedAnovaImportanceEvaluator computes",  # importance for low values
     "Some regimes for parameter",  # few cells have a parameter that is not always there
     "Contour plot will not be displayed because",  # two parameters that exclude each other
     "No contour levels were found",  # cells that are all equally good
+    "Attempting to set identical low and high",  # the same
 )
 
 

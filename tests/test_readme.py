@@ -28,7 +28,9 @@ IN_SMALL = {
     "launch mine.yaml": "launch mine.yaml --seeds 0",
     "--store /shared/runs": "--store shared",
 }
-SMOKE = re.compile(r"^softaug (plan|launch|status|inspect|evaluate|report|figure|table) quickstart")
+SMOKE = re.compile(
+    r"^softaug (plan|launch|status|inspect|evaluate|report|figure|table) quickstart|^softaug (report|export) search-joint"
+)
 
 
 def in_small(command: str, *, head: str, mlflow: str) -> str:

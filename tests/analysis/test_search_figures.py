@@ -112,7 +112,7 @@ def test_nothing_of_optunas_style_stays(one: History) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("objectives", [TWO[:1], TWO])
-@pytest.mark.parametrize("complete", range(6))
+@pytest.mark.parametrize("complete", [0, 1, 3, 4])
 def test_with_few_cells_words_say_why_there_is_no_figure(complete: int, objectives: list[str]) -> None:
     history = made_up(
         searched(complete + 2, minimize=objectives), lambda number: "complete" if number < complete else "open"
