@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from synthetic_search import made_up, searched
 
 from analysis.search_data import arms_at, asks_csv, by_value, importances, importances_csv, most_important, varied
-from analysis.search_figures import ARM, WINNER, SearchFigure, search_figures, write_search_figures
+from analysis.search_figures import search_figures, write_search_figures
+from analysis.search_plots import ARM, WINNER, SearchFigure
 from sweeps.search_export import quiet_optuna, study
 from sweeps.search_history import History, State
 
