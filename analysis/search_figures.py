@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from analysis.search_data import asks_csv, importances_csv, measure
 from analysis.search_plots import (
     SearchFigure,
+    contour_figure,
     history_figure,
     importance_figure,
     parallel_figure,

@@ -59,6 +59,7 @@ class SearchFigure:
 
 
 def history_figure(history: History, made: optuna.Study, objective: int, suffix: str) -> SearchFigure:
+    """Draw the objective of every complete cell and the least so far, and where cells were pruned, failed or are open."""
     name, title = f"search-history{suffix}", f"History: {OBJECTIVES[measure_of(history, objective)][0]}"
     if not history.complete:
         return SearchFigure(name, title, None, too_few(history, 1))
@@ -90,6 +91,7 @@ def history_figure(history: History, made: optuna.Study, objective: int, suffix:
 
 
 def importance_figure(history: History, made: optuna.Study, objective: int, suffix: str) -> SearchFigure:
+    """Draw how much each parameter matters for an objective, by PED-ANOVA."""
     name, title = f"search-importance{suffix}", f"Importance for {OBJECTIVES[measure_of(history, objective)][0]}"
     if why := why_not(history, LEAST_CELLS, parameters=1):
         return SearchFigure(name, title, None, why)
@@ -119,6 +121,7 @@ def importance_figure(history: History, made: optuna.Study, objective: int, suff
 
 
 def contour_figure(history: History, made: optuna.Study, objective: int, suffix: str) -> SearchFigure:
+    """Draw an objective over every pair of parameters, with the sweep's own cells and the winners marked."""
     name, title = f"search-contour{suffix}", f"Contour: {OBJECTIVES[measure_of(history, objective)][0]}"
     if why := why_not(history, LEAST_CELLS, parameters=2):
         return SearchFigure(name, title, None, why)
@@ -138,6 +141,7 @@ def contour_figure(history: History, made: optuna.Study, objective: int, suffix:
 
 
 def parallel_figure(history: History, made: optuna.Study) -> SearchFigure:
+    """Draw a line per complete cell over all parameters, coloured by its value or its rank."""
     name, title = "search-parallel", "Parallel coordinates"
     if why := why_not(history, 2, parameters=1):
         return SearchFigure(name, title, None, why)
@@ -171,6 +175,7 @@ def parallel_figure(history: History, made: optuna.Study) -> SearchFigure:
 
 
 def pareto_figure(history: History, made: optuna.Study) -> SearchFigure:
+    """Draw two objectives of every complete cell, and which are on the Pareto front."""
     name, title = "search-pareto", "Pareto front"
     if not history.complete:
         return SearchFigure(name, title, None, too_few(history, 1))

@@ -15,6 +15,7 @@ def why_not(history: History, cells: int, *, parameters: int) -> str:
 
 
 def too_few(history: History, needed: int) -> str:
+    """Return how many complete cells a figure takes, and how many there are."""
     there = len(history.complete)
     cells = f"{there or 'no'} complete cell{'' if there == 1 else 's'} so far"
     return (
@@ -27,28 +28,34 @@ def _are(number: int) -> str:
 
 
 def cells_text(history: History) -> str:
+    """Return "40 cells asked for: 29 complete, 11 pruned"."""
     return f"{len(history.asked)} cells asked for: {counts_text(history)}"
 
 
 def seeds_text(history: History) -> str:
+    """Return over how many seeds, and on which split, values are means."""
     n = len(history.search.seeds)
     return f"Means over n = {n} seed{'' if n == 1 else 's'} per cell, on the validation split"
 
 
 def value_label(history: History, objective: int) -> str:
+    """Return an objective as axes show it: "validation top-1 error (%)"."""
     return f"validation {with_unit(history.search.minimize[objective])}"
 
 
 def measure_of(history: History, objective: int) -> str:
+    """Return what an objective measures: "top1_error"."""
     return measure(history.search.minimize[objective])
 
 
 def number_with_unit(history: History, objective: int, value: float) -> str:
+    """Return an objective's value: "19.26 %"."""
     _, unit, decimals = OBJECTIVES[measure_of(history, objective)]
     return f"{value:.{decimals}f} {unit}".strip()
 
 
 def labels(history: History) -> dict[str, str]:
+    """Return the parameters' labels by their names."""
     return {parameter.name: parameter.label for parameter in history.search.parameters}
 
 
