@@ -139,6 +139,8 @@ def launch(
     )
     with live_view(console, opened, resolved) as view:
         outcome = run(resolved, settings, view)
+    if settings.tracking_uri is not None and resolved.search is not None and not outcome.missing_in_mlflow:
+        cli_search.show_figures(opened, [outcome.survey.sweep], settings.tracking_uri)
     _tell(outcome)
 
 
@@ -154,8 +156,6 @@ def _tell(outcome: "Outcome") -> None:
         say(course_text(outcome.course))
     if outcome.missing_in_mlflow:
         say(f"{outcome.missing_in_mlflow} trials not in MLflow: run softaug sync")
-    elif settings.tracking_uri is not None and resolved.search is not None:
-        cli_search.show_figures(opened, [outcome.survey.sweep], settings.tracking_uri)
     if outcome.trouble:
         say(outcome.trouble)
         raise typer.Exit(1)

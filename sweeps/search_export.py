@@ -16,9 +16,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.search import Parameter
+from sweeps.search import Outcome, Parameter
 from sweeps.search_history import Asked, History
-from sweeps.search_study import Outcome, distribution, frozen
+from sweeps.search_study import distribution, frozen
 
 MEANT = (  # beginnings of what Optuna and matplotlib warn of, and we mean or say in a caption
     "PedAnovaImportanceEvaluator computes",  # importance for low values

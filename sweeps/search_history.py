@@ -10,10 +10,10 @@ from typing import Literal
 from softaug.estimate import Estimate, estimate
 from softaug.recipe import Recipe
 from sweeps.resolved import Cell, ResolvedSweep
-from sweeps.search import Ask, Search, Values
+from sweeps.search import Ask, Outcome, Search, Values
 from sweeps.search_cells import WINNER, values_of, winner_cell
 from sweeps.search_outcomes import FAILED, Found, Outcomes, spent, winners
-from sweeps.search_study import STARTUP_CELLS, Outcome, grid
+from sweeps.search_study import STARTUP_CELLS, grid
 from trainables.ledger import AttemptFolder, End, TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
