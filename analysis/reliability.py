@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import ceil
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context
@@ -20,6 +21,7 @@ Styles = Mapping[str, dict[str, Any]]  # line label -> colour and marker
 COLUMNS = 5
 LEGEND_WIDTH_IN = 4.8
 TICKS = (0, 0.5, 1)
+TITLE_LETTERS = 26
 BASELINE: dict[str, Any] = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
 
 
@@ -79,7 +81,7 @@ def _draw_panel(
     for label, curve in curves.items():
         axes.plot(*_filled(curve), markersize=4, linewidth=1.2, **styles[label])
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=TICKS, yticks=TICKS)
-    axes.set_title(name, fontsize=9)
+    axes.set_title(fill(name, TITLE_LETTERS), fontsize=9)
 
 
 def _add_legend(drawing: Figure, styles: Styles, baseline: tuple[str, Curve] | None) -> None:
