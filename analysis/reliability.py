@@ -1,7 +1,7 @@
 """Reliability diagrams: how often a network is right, over how sure it says it is; the diagonal is calibrated."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import ceil
@@ -21,7 +21,7 @@ Styles = Mapping[str, dict[str, Any]]  # line label -> colour and marker
 COLUMNS = 5
 LEGEND_WIDTH_IN = 4.8
 TICKS = (0, 0.5, 1)
-TITLE_LETTERS = 26
+TITLE_LETTERS, TITLE_LINE_IN = 26, 0.15
 BASELINE: dict[str, Any] = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
 
 
@@ -57,7 +57,8 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Curve | None]], baseline:
     rows = ceil(len(panels) / columns)
     styles = {label: line_style(i) for i, label in enumerate(dict.fromkeys(chain.from_iterable(panels.values())))}
     with rc_context(RC):
-        drawing = Figure(figsize=(max(0.6 + 2.2 * columns, LEGEND_WIDTH_IN), 0.8 + 2.3 * rows), layout="constrained")
+        height = 0.8 + (2.15 + TITLE_LINE_IN * _title_lines(panels)) * rows
+        drawing = Figure(figsize=(max(0.6 + 2.2 * columns, LEGEND_WIDTH_IN), height), layout="constrained")
         grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes, (name, curves) in zip(grid.flat, panels.items(), strict=False):
             _draw_panel(axes, name, {label: curve for label, curve in curves.items() if curve}, baseline, styles)
@@ -82,6 +83,10 @@ def _draw_panel(
         axes.plot(*_filled(curve), markersize=4, linewidth=1.2, **styles[label])
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=TICKS, yticks=TICKS)
     axes.set_title(fill(name, TITLE_LETTERS), fontsize=9)
+
+
+def _title_lines(panels: Iterable[str]) -> int:
+    return max((fill(name, TITLE_LETTERS).count("\n") + 1 for name in panels), default=1)
 
 
 def _add_legend(drawing: Figure, styles: Styles, baseline: tuple[str, Curve] | None) -> None:
