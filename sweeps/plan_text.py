@@ -7,6 +7,7 @@ from rich.text import Text
 from sweeps.budget import hours_text, number
 from sweeps.live import duration_text
 from sweeps.plan import Plan, counts
+from sweeps.search_future import future
 from sweeps.search_text import search_line, space_lines
 from sweeps.work_left import HOW_TO_KNOW
 
@@ -107,6 +108,8 @@ def _about_cost(plan: Plan) -> list[str]:
     now, expected = plan.now, plan.forecast
     found = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts(now, now.sweep.trial_keys).items())
     lines = [f"{len(now.sweep.cells)} cells, {len(now.trials)} trials: {found}"]
+    if more := sum(count for _, count in future(now.sweep)):
+        lines[0] += f"; up to {more} trials more for the cells that the search has yet to ask for, and its winners"
     spent = f"spent {number(expected.spent)} {expected.unit}"
     if expected.elsewhere_s:
         spent += f", and {number(expected.elsewhere_s / 3600)} trial-hours on other devices"

@@ -67,7 +67,7 @@ def disk_mb_left(store: Store, now: Survey) -> float | None:
 
     A finished trial takes what a few of them, spread over the sweep, take on average, with all their files.
     """
-    left = sum(now.count(state) for state in ("running", "pending"))
+    left = sum(now.count(state) for state in ("running", "pending")) + sum(count for _, count in future(now.sweep))
     finished = [key for key, trial in now.trials.items() if trial.state == "finished"]
     measured = finished[:: len(finished) // MEASURED_TRIALS + 1]
     if measured:
