@@ -59,7 +59,7 @@ class SearchFigure:
 
 
 def history_figure(history: History, made: optuna.Study, objective: int, suffix: str) -> SearchFigure:
-    """Draw the objective of every complete cell, the least so far, and where cells were pruned, failed or are open."""
+    """Draw an objective of every complete cell, the least so far, and which cells were pruned, failed or are open."""
     name, title = f"search-history{suffix}", f"History: {OBJECTIVES[measure_of(history, objective)][0]}"
     if not history.complete:
         return SearchFigure(name, title, None, too_few(history, 1))

@@ -17,6 +17,7 @@ from synthetic_search import made_up, searched
 from analysis.search_data import arms_at, asks_csv, by_value, importances, importances_csv, most_important, varied
 from analysis.search_figures import search_figures, write_search_figures
 from analysis.search_plots import ARM, WINNER, SearchFigure
+from softaug.estimate import Estimate
 from sweeps.search_export import quiet_optuna, study
 from sweeps.search_history import History, State
 
@@ -89,7 +90,16 @@ def test_importances_are_optunas(objectives: list[str]) -> None:
 
 
 def test_best_trials_are_the_front(two: History) -> None:
+    """Oracle: Optuna's; also where cells are equal in one objective, or in both."""
     assert {trial.number for trial in study(two).best_trials} == two.front
+    means = [(40.0, 5.0), (40.0, 6.0), (41.0, 5.0), (39.0, 7.0), (40.0, 5.0)]
+    values = [tuple(Estimate(mean, None, 1) for mean in pair) for pair in means]
+    asked = [
+        type(each)(**{**vars(each), "values": value, "state": "complete"})
+        for each, value in zip(two.asked, values, strict=False)
+    ]
+    tied = History(**{**vars(two), "asked": tuple(asked)})
+    assert tied.front == {trial.number for trial in study(tied).best_trials} == {0, 3, 4}
 
 
 def test_drawing_again_is_the_same_to_the_byte(one: History, tmp_path: Path) -> None:

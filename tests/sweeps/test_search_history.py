@@ -79,6 +79,20 @@ def test_the_papers_setting_is_the_sweeps_own_cell_that_the_search_might_have_fo
     }
 
 
+def test_names_of_cells_are_short_and_why_knows_them(store: Store, softaug: Softaug) -> None:
+    sweep = searched.sweep(1)
+    (cell,) = sweep.search_cells
+    searched.end(store, cell, 40.0)
+    searched.save(store, sweep)
+    assert len(str(cell.axes["k"])) > 10
+    rounded = float(f"{float(cell.axes['k']):.3g}")
+    assert f"k {rounded}" in cell.title
+    for text in (cell.title, cell.title.replace("k ", "k = "), cell.cell_key[:12]):
+        ran = softaug("why", text, "--store", store.root)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert cell.cell_key in ran.stdout
+
+
 def test_a_sweep_without_a_search_has_no_history(store: Store) -> None:
     with pytest.raises(ValueError, match="quickstart has no search"):
         history(store, load("quickstart", scale="smoke"))

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 
 from analysis.runs import read_runs
 from sweeps.cli_search import show_figures
@@ -108,6 +110,24 @@ def test_any_number_of_projections_are_one_and_one_of_an_empty_mlflow_is_the_sam
     assert contents(other, "search-joint@smoke", tmp_path / "rebuilt") == grown
 
 
+def test_only_what_is_new_is_sent(store: Store, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = ended(store, 2, of=3)
+    bring_level(store, sweep, uri)
+    sent: list[tuple[str, int]] = []
+    real = MlflowClient.log_batch
+
+    def log_batch(client: MlflowClient, run_id: str, *, metrics: Sequence[Metric] = (), **others: Any) -> None:
+        sent.extend((each.key, each.step) for each in metrics if each.key == BEST)
+        real(client, run_id, metrics=metrics, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    bring_level(store, sweep, uri)
+    assert sent == []
+    searched.end(store, sweep.search_cells[2], 30.0)
+    bring_level(store, sweep, uri)
+    assert sent == [(BEST, 3)]
+
+
 def test_figures_are_drawn_once_and_again_when_there_is_more(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +183,9 @@ def test_a_larger_budget_is_the_same_run(store: Store, uri: str) -> None:
     assert sweep.search is not None
     budget = sweep.search.budget.model_copy(update={"cells": 99})
     bring_level(store, sweep.model_copy(update={"search": sweep.search.model_copy(update={"budget": budget})}), uri)
-    assert run_of(uri).data.tags["budget"] == "99 cells"
+    run = run_of(uri)
+    assert run.data.tags["budget"] == "99 cells"
+    assert not any("budget" in name or "in_flight" in name for name in run.data.params)
 
 
 def test_a_changed_search_is_another_run_and_leaves_none_running(store: Store, uri: str) -> None:
