@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from analysis.runs import TrialRun
 from softaug.estimate import Estimate, estimate
-from sweeps.resolved import Axis, Cell, ResolvedSweep
+from sweeps.resolved import Axis, Cell, ResolvedSweep, short
 
 MUST_BE_EQUAL = ("epochs", "data_fingerprint")  # else the seeds are not of one cell: refused
 SHOULD_BE_EQUAL = ("device", "torch")  # else shown as a warning, numbers kept
@@ -83,8 +83,8 @@ def axis_text(axes: Mapping[str, Axis], name: str, value: float | int | str) -> 
 
 
 def number_text(value: float | int | str) -> str:
-    """Return an axis value without trailing zeros: 2.0 -> "2"."""
-    return value if isinstance(value, str) else f"{value:g}"
+    """Return an axis value without trailing zeros and with three significant digits: 2.0 -> "2", 0.7374 -> "0.737"."""
+    return short(value) if isinstance(value, str | int) else f"{float(short(value)):g}"
 
 
 def _seeds(seeds: Sequence[str]) -> str:

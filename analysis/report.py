@@ -1,12 +1,11 @@
 """The report: one self-contained page per set of sweeps, with figures, tables, reliability, samples and every run."""
 
-import base64
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mlflow import MlflowClient
@@ -16,6 +15,7 @@ from analysis.cells import CellRuns, axis_text, describe
 from analysis.cost import cost_rows
 from analysis.figure_data import declared_figure
 from analysis.figures import write_figure
+from analysis.pictures import Picture, picture
 from analysis.reliability import Curve, draw_reliability, pool, read_curve
 from analysis.results import Results, read_results
 from analysis.runs import TrialRun, experiment_id
@@ -23,6 +23,9 @@ from analysis.style import save
 from analysis.tables import FORMATS, NONE, Format, header, rows
 from sweeps.course import Course
 from sweeps.resolved import ResolvedSweep
+
+if TYPE_CHECKING:
+    from sweeps.search_history import History
 
 HERE = Path(__file__).parent
 TABLE_FILES: Mapping[Format, str] = {"markdown": "table.md", "latex": "table.tex", "csv": "table.csv"}
@@ -37,14 +40,6 @@ class Source:
     runs_url: str  # of one experiment: <ui>/#/experiments/<id>/runs
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An embedded picture: data URL and the text for readers who do not see it."""
-
-    url: str
-    alt: str
-
-
 def write_report(
     sweeps: list[ResolvedSweep],
     *,
@@ -52,21 +47,24 @@ def write_report(
     out: Path,
     ui_url: str,
     courses: Mapping[str, Sequence[Course]] | None = None,
+    searches: "Mapping[str, History] | None" = None,
 ) -> Path:
     """Write `out`/index.html and, per sweep, its figure and table files; return the page's path.
 
-    The page makes no request: pictures and style are inside. `ui_url` is the MLflow server that run links lead to.
-    `courses`: by experiment, what its launches were expected to take, and took.
+    The page makes no request: pictures and style are inside. `ui_url` is the MLflow server that run links lead to. By
+    experiment: `courses`, what its launches were expected to take, and took; `searches`, how its search went.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar for each small file
     client = MlflowClient(tracking_uri)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as downloads:
-        sections = [
-            _section(sweep, client, Path(downloads), out / sweep.experiment, ui_url)
-            | {"cost": cost_rows((courses or {}).get(sweep.experiment, []))}
-            for sweep in sweeps
-        ]
+        sections = []
+        for sweep in sweeps:
+            section, results = _section(sweep, client, Path(downloads), out / sweep.experiment, ui_url)
+            now = (searches or {}).get(sweep.experiment)
+            section["search"] = _search(now, results, out / sweep.experiment) if now is not None else None
+            section["cost"] = cost_rows((courses or {}).get(sweep.experiment, []))
+            sections.append(section)
     page = out / "index.html"
     page.write_text(_render(sections), encoding="utf-8")
     return page
@@ -80,13 +78,15 @@ def _render(sections: list[dict[str, Any]]) -> str:
     return environment.get_template("report.html").render(sections=sections, style=style)
 
 
-def _section(sweep: ResolvedSweep, client: MlflowClient, downloads: Path, out: Path, ui_url: str) -> dict[str, Any]:
+def _section(
+    sweep: ResolvedSweep, client: MlflowClient, downloads: Path, out: Path, ui_url: str
+) -> tuple[dict[str, Any], Results]:
     results = read_results(sweep, client)
     source = Source(client, downloads, f"{ui_url.rstrip('/')}/#/experiments/{experiment_id(client, sweep)}/runs")
     out.mkdir(parents=True, exist_ok=True)
     for kind, file in TABLE_FILES.items():
         (out / file).write_text(FORMATS[kind](results), encoding="utf-8")
-    return {
+    section = {
         "sweep": sweep,
         "provenance": summary.provenance(results),
         "commands": summary.commands(results),
@@ -101,12 +101,19 @@ def _section(sweep: ResolvedSweep, client: MlflowClient, downloads: Path, out: P
         "samples": [_samples(results, cell, source) for cell in results.cells],
         "runs": [_run_row(results, cell, run, source) for cell in results.cells for run in cell.runs],
     }
+    return section, results
+
+
+def _search(history: "History", results: Results, out: Path) -> dict[str, Any]:
+    from analysis.search_report import search_section  # with Optuna, which few reports need
+
+    return search_section(history, results, out)
 
 
 def _figure(results: Results, out: Path) -> Picture:
     svg = next(path for path in write_figure(results, out) if path.suffix == ".svg")
     kind = declared_figure(results.sweep).kind.replace("-", " ")
-    return _picture(svg, f"Figure, {kind}: the numbers are in the table below. {' '.join(summary.findings(results))}")
+    return picture(svg, f"Figure, {kind}: the numbers are in the table below. {' '.join(summary.findings(results))}")
 
 
 def _table_row(cell: CellRuns, entries: list[Any], source: Source) -> dict[str, Any]:
@@ -149,7 +156,7 @@ def _reliability(results: Results, source: Source, out: Path) -> Picture | None:
         return None
     drawing = draw_reliability(panels, (results.sweep.baseline, base) if base else None)
     svg = save(drawing, out / "reliability")[0]
-    return _picture(svg, f"Reliability diagrams, one per line of the sweep: {'; '.join(panels)}.")
+    return picture(svg, f"Reliability diagrams, one per line of the sweep: {'; '.join(panels)}.")
 
 
 def _curve(cell: CellRuns, source: Source) -> Curve | None:
@@ -165,7 +172,7 @@ def _samples(results: Results, cell: CellRuns, source: Source) -> dict[str, Any]
         return {"name": name, "picture": None, "seed": None}
     run = cell.finished[0]
     alt = f"16 augmented training images of {name} with the confidence of each below it"
-    return {"name": name, "picture": _picture(_artifact(run, "samples.png", source), alt), "seed": run.seed}
+    return {"name": name, "picture": picture(_artifact(run, "samples.png", source), alt), "seed": run.seed}
 
 
 def _artifact(run: TrialRun, name: str, source: Source) -> Path:
@@ -173,8 +180,3 @@ def _artifact(run: TrialRun, name: str, source: Source) -> Path:
     folder = source.downloads / str(run.run_id)
     folder.mkdir(exist_ok=True)
     return Path(source.client.download_artifacts(str(run.run_id), name, str(folder)))
-
-
-def _picture(path: Path, alt: str) -> Picture:
-    kind = {".svg": "svg+xml", ".png": "png"}[path.suffix]
-    return Picture(f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}", alt)

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from softaug.datasets import DamagedData, MissingData
-from sweeps import cli_care, cli_evaluate, cli_results
+from sweeps import cli_care, cli_evaluate, cli_results, cli_search
 from sweeps.catalog_files import catalog
 from sweeps.expand import load
 from sweeps.launched import all_launched, launched
@@ -139,6 +139,8 @@ def launch(
     )
     with live_view(console, opened, resolved) as view:
         outcome = run(resolved, settings, view)
+    if settings.tracking_uri is not None and resolved.search is not None and not outcome.missing_in_mlflow:
+        cli_search.show_figures(opened, [outcome.survey.sweep], settings.tracking_uri)
     _tell(outcome)
 
 
@@ -214,6 +216,7 @@ def stop(sweep: LaunchedArgument, scale: ScaleOption = None, store: StoreOption 
 
 app.add_typer(cli_evaluate.commands)
 app.add_typer(cli_results.commands)
+app.add_typer(cli_search.commands)
 app.add_typer(cli_care.commands)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sweeps import cli_search
 from sweeps.launched import chosen
 from sweeps.options import (
     OUT,
@@ -81,8 +82,14 @@ def report(
     from sweeps.course import courses
 
     opened = open_store(store)
-    taken = {each.experiment: courses(opened, each) for each in wanted}
-    page = write_report(wanted, tracking_uri=uri, out=out.absolute(), ui_url=ui_url(uri), courses=taken)
+    page = write_report(
+        wanted,
+        tracking_uri=uri,
+        out=out.absolute(),
+        ui_url=ui_url(uri),
+        courses={each.experiment: courses(opened, each) for each in wanted},
+        searches=cli_search.histories(opened, wanted),
+    )
     say(f"wrote {page}")
 
 
@@ -94,13 +101,24 @@ def figure(
     tracking_uri: TrackingOption = None,
     out: OutOption = OUT,
 ) -> None:
-    """Draw a sweep's figure: SVG, PDF, PNG, and its numbers as CSV."""
+    """Draw a sweep's figure, and those of its search: SVG, PDF, PNG, and their numbers as CSV."""
     (wanted,), uri = synced([sweep], scale, store, tracking_uri)
-    if wanted.figure is None:
+    if wanted.figure is None and wanted.search is None:
         raise Refused([f"sweep {wanted.name}: its file declares no figure; add `figure:` and launch it again"])
-    from analysis import figures
+    written: list[Path] = []
+    if wanted.figure is not None:
+        from analysis import figures
 
-    for path in figures.figure(wanted, tracking_uri=uri, out=out.absolute()):
+        written += figures.figure(wanted, tracking_uri=uri, out=out.absolute())
+    for experiment, now in cli_search.histories(open_store(store), [wanted]).items():
+        from analysis.search_figures import write_search_figures
+
+        found, files = write_search_figures(now, out.absolute() / experiment)
+        written += files
+        for each in found:
+            if each.drawing is None:
+                say(f"{each.name}: {each.caption}")
+    for path in written:
         say(f"wrote {path}")
 
 
@@ -170,6 +188,7 @@ def synced(
         if problems:
             raise Refused(problems)
     bring_level(opened, wanted, uri, upload_weights=upload_weights)
+    cli_search.show_figures(opened, wanted, uri)
     return wanted, uri
 
 

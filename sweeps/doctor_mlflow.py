@@ -25,6 +25,7 @@ from sweeps.doctor_runs import (
     runs_of,
 )
 from sweeps.findings import Finding, Repaired, counted, repair
+from sweeps.mlflow_runs import KINDS
 from sweeps.options import without_password
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
@@ -68,7 +69,7 @@ def _strays(store: Store, client: MlflowClient, names: set[str]) -> list[Finding
     """Return runs of these sweeps in MLflow's own default experiment, where none belongs."""
     found = []
     for run in runs_of(client, DEFAULT_EXPERIMENT):
-        ours = run.data.tags.get("kind") in ("trial", "cell") and run.data.tags.get("sweep") in names
+        ours = run.data.tags.get("kind") in KINDS and run.data.tags.get("sweep") in names
         if ours and not is_foreign(store, client, run) and not is_unknown(store, client, run):
             where = f"MLflow, Default: run {run.info.run_id} ({run.info.run_name})"
             what = "A run of a sweep outside of the sweep's experiment."

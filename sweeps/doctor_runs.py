@@ -14,6 +14,7 @@ from mlflow.entities import Run
 
 from sweeps import run_contents
 from sweeps.findings import Finding, Kind, counted
+from sweeps.mlflow_runs import KINDS
 from sweeps.resolved import Cell, ResolvedSweep
 from sweeps.run_contents import FORM, STATUS, LedgerTrial, Seen, fitted
 from trainables import launches
@@ -55,7 +56,9 @@ class Experiment:
             return [Finding("not level", self._named(), what, f"restore it with {restore}, then run `softaug sync`")]
         orphans = [finding for run in self.runs for finding in self._orphan(run)]
         doubles = [finding for finding, _ in self.losers.values()]
-        level = [] if self.is_shared else [*self._trials_not_level(), *self._cells_not_level()]
+        level = (
+            [] if self.is_shared else [*self._trials_not_level(), *self._cells_not_level(), *self._search_not_level()]
+        )
         return [*orphans, *doubles, *level, *self._of_others()]
 
     @cached_property
@@ -134,7 +137,7 @@ class Experiment:
 
     def _cells_not_level(self) -> Iterator[Finding]:
         by_key = {_identity(run): run for run in self.sound if run.info.run_id not in self.losers}
-        for cell in self.sweep.cells:
+        for cell in self.sweep.all_cells:
             run = by_key.get(("cell", cell.cell_key))
             if run is None:
                 continue
@@ -145,6 +148,17 @@ class Experiment:
                 yield self._not_level("zombie", run, "MLflow shows this cell as running; no launch of it is.")
             elif None not in trials and (run.info.status != status or _outcome_differs(run, cell, seen, status)):
                 yield self._not_level("not level", run, "MLflow's mean of this cell is behind the ledger.")
+
+    def _search_not_level(self) -> Iterator[Finding]:
+        """Yield what is wrong with the runs of searches; what is behind in them `softaug sync` always brings level."""
+        if self.sweep.search is None:
+            return
+        newest = launches.newest(self.store, self.sweep.experiment)
+        runs = newest is not None and launches.is_alive(self.store, newest.id)
+        for run in self.sound:
+            is_ours = _identity(run)[0] == "search" and run.info.run_id not in self.losers
+            if is_ours and run.info.status == "RUNNING" and not runs:
+                yield self._not_level("zombie", run, "MLflow shows this search as running; no launch of it is.")
 
     def _of_others(self) -> Iterator[Finding]:
         for other, number in self.foreign.items():
@@ -213,7 +227,7 @@ def _outcome_differs(run: Run, cell: Cell, seen: list[Seen], status: str) -> boo
 def _identity(run: Run) -> tuple[str, str]:
     """Return kind and key of a run, two empty texts if it has none."""
     kind = run.data.tags.get("kind", "")
-    key = run.data.tags.get(f"{kind}_key", "") if kind in ("trial", "cell") else ""
+    key = run.data.tags.get(f"{kind}_key", "") if kind in KINDS else ""
     return (kind, key) if key else ("", "")
 
 

@@ -115,7 +115,9 @@ def live_view(console: Console, store: Store, sweep: ResolvedSweep) -> Iterator[
 def progress_line(now: Survey, slots: int) -> str:
     """Return how many trials are done, running and to do, and the time left."""
     parts = [f"{now.count('finished')} of {len(now.trials)} trials done"]
-    parts += [f"{now.count(state)} {state}" for state in ("failed", "diverged", "damaged") if now.count(state)]
+    parts += [
+        f"{now.count(state)} {state}" for state in ("stopped", "failed", "diverged", "damaged") if now.count(state)
+    ]
     parts += [f"{now.count('running')} running", f"{now.count('pending')} to do"]
     expected = forecast_of(now)
     left = expected.time_left_s(slots)
@@ -148,10 +150,10 @@ def cells_table(now: Survey, rows: int | None = None) -> Table:
 def print_outcome(console: Console, now: Survey) -> None:
     """Print how the sweep stands, cell by cell, and why trials failed."""
     console.print(cells_table(now))
-    for cell in now.sweep.cells:
+    for cell in now.sweep.all_cells:
         for seed, key in cell.trials.items():
             trial = now.trials[key]
-            if trial.reason:
+            if trial.reason and trial.state != "stopped":
                 console.print(
                     Text(f"{trial.state}: {cell.title}, seed {seed} (trial {key[:12]}): {trial.reason}"), soft_wrap=True
                 )

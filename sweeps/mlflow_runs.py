@@ -25,8 +25,8 @@ PAGE = 1000
 METRICS_PER_CALL = 800  # with 100 parameters and 100 tags the most that one call takes
 LONGEST_NOTE = 5000  # characters
 
-Kind = Literal["trial", "cell"]
-KINDS: tuple[Kind, ...] = ("trial", "cell")
+Kind = Literal["trial", "cell", "search"]
+KINDS: tuple[Kind, ...] = ("trial", "cell", "search")
 
 
 @dataclass
@@ -81,15 +81,27 @@ class Experiment:
         history = [each for name in sorted(names) for each in self.client.get_metric_history(run.run_id, name)]
         return {(each.key, each.step) for each in history}
 
+    def points(self, run: Held, names: set[str]) -> set[tuple[str, int, float]]:
+        """Return the (name, step, value) that MLflow shows of these metrics: the latest in time at a step."""
+        history = [each for name in sorted(names) for each in self.client.get_metric_history(run.run_id, name)]
+        shown = {(each.key, each.step): each.value for each in sorted(history, key=lambda each: each.timestamp)}
+        return {(name, step, value) for (name, step), value in shown.items()}
+
     def upload(self, run: Held, paths: list[str], *, with_sweep: bool) -> None:
         """Copy files of the store, and the sweep's if asked to, into the run's artifacts."""
         if not paths and not with_sweep:
             return
         with tempfile.TemporaryDirectory(prefix="softaug-") as folder:
-            for path in paths:
-                (Path(folder) / Path(path).name).symlink_to(self.store.root / path)
             if with_sweep:
                 (Path(folder) / "sweep.yaml").write_text(self.sweep.source, encoding="utf-8")
+            own = [Path(folder) / "sweep.yaml"] if with_sweep else []
+            self.upload_files(run, [*own, *(Path(self.store.root / path) for path in paths)])
+
+    def upload_files(self, run: Held, files: list[Path]) -> None:
+        """Copy files, by their names, into the run's artifacts."""
+        with tempfile.TemporaryDirectory(prefix="softaug-") as folder:
+            for path in files:
+                (Path(folder) / path.name).symlink_to(path)
             repository = get_artifact_repository(run.artifacts, tracking_uri=self.uri)
             repository.log_artifacts(folder)  # type: ignore[no-untyped-call]
 

@@ -56,7 +56,13 @@ class Cell(Frozen):
     @property
     def title(self) -> str:
         """The cell's name for people: its arm and the values of its axes."""
-        return ", ".join([self.arm, *(f"{name} {value}" for name, value in self.axes.items())])
+        return ", ".join([self.arm, *(f"{name} {short(value)}" for name, value in self.axes.items())])
+
+
+def short(value: float | int | str) -> str:
+    """Return a value for names: a number that a search drew with three significant digits, any other as it is."""
+    rounded = value if isinstance(value, str | int) else float(f"{value:.3g}")
+    return str(rounded)
 
 
 def recipes_of(cell: Cell) -> Iterator[Recipe]:

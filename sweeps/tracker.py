@@ -17,7 +17,7 @@ from sweeps import run_contents
 from sweeps.mlflow_runs import Experiment, Held, Kind
 from sweeps.resolved import Cell, ResolvedSweep
 from sweeps.run_contents import FORM, STATUS, LedgerTrial, Seen, fitted
-from sweeps.tracker_thread import in_a_line, is_refusal
+from sweeps.tracker_thread import SEARCH, called, in_a_line, is_refusal, keys_of
 from trainables import launches
 from trainables.sealed import Damaged
 from trainables.store import Store
@@ -61,7 +61,12 @@ class Projection:
             self.cell_of[key], self.seed_of[key] = cell, seed
 
     def project(self, key: str) -> None:
-        """Bring a trial's run up to the ledger, and its cell's."""
+        """Bring a trial's run up to the ledger, and its cell's; or the search's, if that is the key."""
+        if key == SEARCH:
+            from sweeps.search_in_mlflow import project_search
+
+            project_search(self.experiment, self.is_running)
+            return
         cell = self.cell_of[key]
         try:
             self.seen[key] = Seen("damaged")
@@ -187,7 +192,7 @@ def sync(store: Store, sweep: ResolvedSweep, tracking_uri: str, *, upload_weight
     problems = []
     try:
         projection = connect()
-        for key in sweep.trial_keys:
+        for key in keys_of(sweep):
             try:
                 projection.project(key)
             except Damaged as damaged:
@@ -210,7 +215,7 @@ def _second_try(projection: Projection, key: str) -> list[str]:
     except Exception as error:
         if not is_refusal(error):
             raise
-        return [f"MLflow refuses trial {key[:12]}: {in_a_line(error)}"]
+        return [f"MLflow refuses {called(key)}: {in_a_line(error)}"]
     return []
 
 

@@ -125,6 +125,7 @@ class TrackerProcess:
 def serve(hears: IO[str], says: IO[str]) -> None:
     """Be the process: follow the launch's events to their end, or to the launch's."""
     from sweeps.tracker import be_brief
+    from sweeps.tracker_thread import SEARCH
 
     def say(**what: Any) -> None:
         print(json.dumps(what), file=says, flush=True)
@@ -140,7 +141,7 @@ def serve(hears: IO[str], says: IO[str]) -> None:
         event = json.loads(line)
         if "cell" in event:
             cell = Cell.model_validate_json(event["cell"])
-            keys += cell.trials.values()
+            keys[:0] = cell.trials.values()
             thread.add(cell)
             continue
         if "close" in event:
@@ -149,13 +150,15 @@ def serve(hears: IO[str], says: IO[str]) -> None:
             say(left=thread.close(keys))
             return
         thread.changed(event["key"], event["ended"])
+        if event["ended"] and SEARCH in keys[-1:]:
+            thread.changed(SEARCH, False)
 
 
 def _thread(
     order: dict[str, Any], training: threading.Event, *, warn: Callable[[str], None]
 ) -> "tuple[TrackerThread, list[str]]":
     from sweeps.tracker import Projection
-    from sweeps.tracker_thread import TrackerThread
+    from sweeps.tracker_thread import TrackerThread, keys_of
 
     store, sweep = open_store(order["store"]), ResolvedSweep.model_validate_json(order["sweep"])
 
@@ -169,8 +172,9 @@ def _thread(
         return Projection(store, sweep, order["uri"], is_running=is_running, upload_weights=weights, alone=alone)
 
     thread = TrackerThread(connect, warn=warn)
-    thread.start_with(sweep.trial_keys)
-    return thread, sweep.trial_keys
+    keys = keys_of(sweep)
+    thread.start_with(keys)
+    return thread, keys
 
 
 def _tick(thread: "TrackerThread", say: Callable[..., None]) -> None:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from trainables.sealed import Damaged
 
 if TYPE_CHECKING:
-    from sweeps.resolved import Cell
+    from sweeps.resolved import Cell, ResolvedSweep
     from sweeps.tracker import Projection
 
+SEARCH = "search"  # in place of a trial's key: the run that shows how a search goes
 RUNNING_EVERY_S = 5.0
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 10.0
@@ -28,6 +29,16 @@ KEEPS_UP_S = 1.0  # a trial that arrives within this earns the next one as much
 REQUEST_S = 10.0
 WHY = re.compile(r"\[Errno -?\d+\] ([\w ]+)|([Rr]ead timed out|timed out|too many \d+ error responses)")
 MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError)
+
+
+def keys_of(sweep: "ResolvedSweep") -> list[str]:
+    """Return what is to be projected of a sweep: its trials, then its search if it has one."""
+    return [*sweep.trial_keys, *([SEARCH] if sweep.search is not None else [])]
+
+
+def called(key: str) -> str:
+    """Return what a key stands for, in words."""
+    return "the search" if key == SEARCH else f"trial {key[:12]}"
 
 
 class TrackerThread(threading.Thread):
@@ -147,7 +158,7 @@ class TrackerThread(threading.Thread):
             return
         self._answered(key)
         if key in self.doubtful:
-            self._tell(key, f"MLflow refuses trial {key[:12]}: {in_a_line(error)}; the sweep goes on")
+            self._tell(key, f"MLflow refuses {called(key)}: {in_a_line(error)}; the sweep goes on")
         else:
             self.doubtful.add(key)
             self.changed(key, ended=True)

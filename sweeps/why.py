@@ -15,7 +15,7 @@ from sweeps.launched import all_launched
 from sweeps.options import ui_url
 from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.problems import did_you_mean, known
-from sweeps.resolved import Cell, ResolvedSweep
+from sweeps.resolved import Cell, ResolvedSweep, short
 from sweeps.survey import TrialStatus, survey
 from trainables import launches
 from trainables.ledger import Attempt, AttemptFolder, End, TrialFolder
@@ -127,7 +127,12 @@ def _titles(sweep: ResolvedSweep, cell: Cell) -> set[str]:
     return {
         _plain(", ".join([cell.arm, *(f"{named[name][form]} {write(value)}" for name, value in cell.axes.items())]))
         for form in (0, 1)
-        for write in (str, _short)
+        for write in (
+            str,
+            _short,
+            short,
+            lambda value: _short(value if isinstance(value, str) else float(short(value))),
+        )
     }
 
 

@@ -112,3 +112,39 @@ def test_mlflow_shows_charts_and_pictures_of_a(kind: str, report: Path, mlflow: 
     page.goto(f"{address}/artifacts/samples.png")
     picture = page.get_by_role("main").locator("img, canvas").first
     expect(picture).to_be_visible(timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def searched(softaug: Softaug, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Launch a search in small and return the page of its report."""
+    folder = tmp_path_factory.mktemp("searched")
+    options = ("--scale", "smoke", "--store", folder / "runs")
+    launched = softaug("launch", "search-joint", *options)
+    assert launched.returncode == 0, launched.stdout + launched.stderr
+    assert "warning" not in launched.stderr
+    written = softaug("report", "search-joint", *options, "--out", folder / "report")
+    assert written.returncode == 0, written.stdout + written.stderr
+    assert "arning" not in written.stderr
+    return folder / "report" / "index.html"
+
+
+def test_the_report_shows_a_search_its_winners_and_its_figures(searched: Path, page: Page) -> None:
+    page.goto(searched.as_uri())
+    for heading in ("Search", "Winners", "Contour: top-1 error", "Parallel coordinates"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    asks = page.locator("table.asks")
+    expect(asks).to_be_hidden()
+    page.get_by_text("All 12 cells asked for").click()
+    expect(asks).to_be_visible()
+    assert asks.locator("tbody tr").count() == 12
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_the_report_of_a_search_fits_the_window(searched: Path, browser: Browser, width: int) -> None:
+    opened = browser.new_page(viewport={"width": width, "height": 900})
+    opened.goto(searched.as_uri())
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    shown = opened.evaluate("[...document.querySelectorAll('.search img')].map(image => image.width)")
+    assert min(shown) >= 500, "letters stay readable; the figure scrolls within the page"
+    opened.close()

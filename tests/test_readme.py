@@ -28,7 +28,8 @@ IN_SMALL = {
     "launch mine.yaml": "launch mine.yaml --seeds 0",
     "--store /shared/runs": "--store shared",
 }
-SMOKE = re.compile(r"^softaug (plan|launch|status|inspect|evaluate|report|figure|table) quickstart")
+SMALL = r"(plan|launch|status|inspect|evaluate|report|figure|table) quickstart|(report|export) search-joint"
+SMOKE = re.compile(rf"^softaug ({SMALL})")
 
 
 def in_small(command: str, *, head: str, mlflow: str) -> str:

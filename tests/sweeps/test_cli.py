@@ -197,7 +197,9 @@ def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug
 
 def test_help_lists_every_command_once_launches_first(softaug: Softaug) -> None:
     lines = softaug("--help").stdout.partition("Commands:\n")[2].splitlines()
-    commands = "sweeps plan launch status stop evaluate inspect report figure table sync why doctor fetch ui schema"
+    commands = (
+        "sweeps plan launch status stop evaluate inspect report figure table sync why export doctor fetch ui schema"
+    )
     assert [line.split()[0] for line in lines] == commands.split()
 
 
