@@ -36,7 +36,7 @@ from sweeps.options import (
 from sweeps.preflight import Refused
 from sweeps.problems import Problems
 from sweeps.resolved import ResolvedSweep
-from sweeps.search_failures import ended_well, failures
+from sweeps.search_failures import ended_well
 from sweeps.search_growth import continued, with_winners
 from sweeps.search_outcomes import Outcomes
 from sweeps.search_text import search_json, search_line
@@ -150,8 +150,6 @@ def _tell(outcome: "Outcome") -> None:
     from sweeps.live import print_outcome
 
     print_outcome(console, outcome.survey)
-    for line in failures(outcome.survey):
-        say(line)
     if outcome.course is not None:
         say(course_text(outcome.course))
     if outcome.missing_in_mlflow:

@@ -14,6 +14,7 @@ from rich.text import Text
 from softaug.estimate import Estimate
 from sweeps.forecast import Span
 from sweeps.resolved import Cell, ResolvedSweep
+from sweeps.search_failures import failures
 from sweeps.search_outcomes import Outcomes
 from sweeps.search_text import search_line
 from sweeps.survey import Survey, Surveyor
@@ -150,13 +151,15 @@ def cells_table(now: Survey, rows: int | None = None) -> Table:
 def print_outcome(console: Console, now: Survey) -> None:
     """Print how the sweep stands, cell by cell, and why trials failed."""
     console.print(cells_table(now))
-    for cell in now.sweep.all_cells:
+    for cell in now.sweep.cells:
         for seed, key in cell.trials.items():
             trial = now.trials[key]
-            if trial.reason and trial.state != "stopped":
+            if trial.reason:
                 console.print(
                     Text(f"{trial.state}: {cell.title}, seed {seed} (trial {key[:12]}): {trial.reason}"), soft_wrap=True
                 )
+    for line in failures(now):
+        console.print(Text(line), soft_wrap=True)
 
 
 def _done(now: Survey, cell: Cell) -> int:

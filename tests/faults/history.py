@@ -99,12 +99,14 @@ def _missing_in_mlflow(evidence: Evidence) -> Iterator[str]:
 def _doubled(evidence: Evidence) -> Iterator[str]:
     """In MLflow one value per trial, metric and step, each from the ledger; one run per trial; none in Default.
 
-    A cell's mean is written anew when a failed seed is tried again, at the same step 0.
+    A cell's mean, at step 0, and a search's course are written anew when a failed seed is tried again.
     """
+    retried = any(trial.earlier_ends for trial in evidence.trials.values())
+    anew = ("cell", "search") if retried else ("cell",)
     for run in evidence.runs or []:
         if run.experiment == "Default":
             yield f"a run in experiment 0: {run.tags}"
-        for name, points in run.metrics.items() if run.tags.get("kind") != "cell" else ():
+        for name, points in run.metrics.items() if run.tags.get("kind") not in anew else ():
             steps = [step for step, _ in points]
             for step in sorted({step for step in steps if steps.count(step) > 1}):
                 yield f"{_title(run)}: {name} at step {step} is there {steps.count(step)} times"

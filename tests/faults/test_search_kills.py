@@ -1,8 +1,6 @@
 """A search is killed, stopped, grown, halved, and meets cells that fail: it ends as if nothing had been."""
 
-import json
 import random
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,7 +204,7 @@ def test_a_cell_that_diverges_fails_alone(scene: Scene, seek: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_when_all_cells_fail_there_are_reasons_and_failed_winners_are_tried_again(scene: Scene) -> None:
+def test_when_all_cells_fail_there_are_reasons_and_tried_again_they_are_searched(scene: Scene) -> None:
     sweep = scene.sweep(search_sweep())
     launch = scene.launch(sweep, "--checkpoint-every", 0, poisons=[{"kind": "exception", "seed": 100}])
     launch.ended(1)
@@ -227,8 +225,6 @@ def test_when_all_cells_fail_there_are_reasons_and_failed_winners_are_tried_agai
     assert "of the search failed" not in again.output
     assert len(kept(scene)["search"]["asks"]) == CELLS
     assert [cell["n"] for cell in scene.cells(sweep)] == [1, 0]
-    scene.launch(sweep, "--checkpoint-every", 0, "--retry-failed").ended(0)
-    assert [cell["n"] for cell in scene.cells(sweep)] == [1, 1]
     scene.check()
 
 
@@ -258,15 +254,3 @@ def test_a_halved_search_stops_trials_and_goes_on_where_it_was(scene: Scene) -> 
     assert rows == ["arm", "standard crop", "winner 1"]
     scene.doctor()
     scene.check()
-
-
-@pytest.mark.slow
-def test_a_finished_search_is_over_at_once(seek: Scene, tmp_path: Path) -> None:
-    shutil.copytree(seek.store, tmp_path / "runs")
-    copy = Scene(tmp_path)
-    launch = copy.launch(copy.sweep(search_sweep()))
-    launch.ended(0)
-    assert "starting Ray" not in launch.output
-    assert found(copy) == found(seek)
-    assert json.loads(softaug("plan", copy.sweep(search_sweep()), "--store", copy.store, "--json"))["to_do"] <= 1
-    copy.close()
