@@ -40,14 +40,15 @@ def in_small(command: str, *, head: str, mlflow: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with what a reader of the README has: mine.yaml, and CIFAR-100 where `fetch` would put it."""
+    """Return a folder with what a reader of the README has: its sweep files, and CIFAR-100 where `fetch` puts it."""
     home = tmp_path_factory.mktemp("readme")
-    (own,) = (block for kind, block in BLOCKS if kind == "yaml")
+    own, search = (block for kind, block in BLOCKS if kind == "yaml")
     small = own.replace("name: fashion-mnist, train_images: 2000", "name: digits, train_images: 100")
     small = small.replace("epochs: 20", "epochs: 1")
     assert "digits" in small
     assert "epochs: 1," in small
     (home / "mine.yaml").write_text(small)
+    (home / "my-search.yaml").write_text(search)
     cifar = home / "data" / "cifar-100-python"
     cifar.mkdir(parents=True)
     for name in ("train", "test"):
