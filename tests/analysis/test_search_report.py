@@ -54,7 +54,7 @@ def test_the_sentences_count_what_was_asked() -> None:
     assert "n = 1 seed (100)" in minimized
     value = min(each.means[0] for each in history.complete)
     assert best.startswith(f"Best: {value:.2f} % top-1 error (validation, n = 1) at α = ")
-    assert spent == "Budget: 12 cells; spent: 5 cells, 144 s (2.4 min) of training. The search is not over."
+    assert spent == "Budget: 14 cells; spent: 5 cells, 144 s (2.4 min) of training. The search is not over."
 
 
 def test_a_winner_has_both_its_values_and_the_drop_between(history: History, shown: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def test_a_winner_has_both_its_values_and_the_drop_between(history: History, sho
     assert flatters.startswith("The best of 12 cells flatters")
     assert differs == (
         "Drop: confirmed less found; positive is worse. The second run differs: test in place of validation images, "
-        "seeds 0, 1 in place of 100, 10 epochs in place of 6, 100 more training images, those of the validation split."
+        "seeds 0, 1 in place of 100, 25 epochs in place of 20, 100 more training images, those of the validation split."
     )
 
 

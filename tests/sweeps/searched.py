@@ -5,7 +5,7 @@ from optuna.samplers import RandomSampler
 from sweeps.expand import load
 from sweeps.launched import save
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
-from sweeps.search import Value, Values
+from sweeps.search import Budget, Halving, Value, Values
 from sweeps.search_cells import winner_cell, with_ask
 from sweeps.search_study import distribution
 from tests.sweeps import ledgers
@@ -14,10 +14,14 @@ from trainables.store import Store
 
 
 def sweep(cells: int, **fields: object) -> ResolvedSweep:
-    """Return search-joint at smoke scale, asked for so many random cells; `fields` replace the search's."""
+    """Return search-joint at smoke scale, asked for so many random cells; `fields` replace the search's.
+
+    Its budget is 12 cells and it has a scheduler, so that a trial may be stopped.
+    """
     made = load("search-joint", scale="smoke")
     assert made.search is not None
-    made = made.model_copy(update={"search": made.search.model_copy(update=fields)})
+    own = {"budget": Budget(cells=12), "halving": Halving(grace_epochs=1, reduction=2)}
+    made = made.model_copy(update={"search": made.search.model_copy(update={**own, **fields})})
     for number in range(cells):
         made = with_ask(made, drawn(made, number))
     ledgers.RECIPES.update({recipe.key: recipe for recipe in made.recipes()})

@@ -57,7 +57,7 @@ def test_a_search_is_one_run_with_what_it_is_and_how_the_best_fell(store: Store,
         searched.end(store, cell, error, state)
     bring_level(store, sweep, uri)
     run = run_of(uri)
-    assert run.data.params["space.sigma"] == "crop.sigma 0.05 ... 0.6 in steps of 0.05"
+    assert run.data.params["space.sigma"] == "crop.sigma 0.05 ... 0.4 in steps of 0.05"
     assert run.data.params["space.magnitude"] == "policy.magnitude 1 ... 15, when policy is RandAugment"
     assert run.data.params["sampler"] == "tpe"
     assert run.data.params["minimize"] == "val/top1_error"
