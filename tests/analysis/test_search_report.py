@@ -125,7 +125,7 @@ def test_all_cells_are_listed_from_the_best_on(shown: dict[str, Any]) -> None:
 
 def test_the_page_with_a_search_asks_for_nothing(shown: dict[str, Any], history: History) -> None:
     blank = dict.fromkeys(
-        ("provenance", "commands", "findings", "cautions", "holes", "header", "rows", "samples", "runs"), ()
+        ("provenance", "commands", "findings", "cautions", "holes", "header", "rows", "samples", "runs", "cost"), ()
     )
     text = _render(
         [{**blank, "sweep": history.sweep, "figure": None, "paper": "", "reliability": None, "search": shown}]
