@@ -19,7 +19,7 @@ demo: install
 	@echo "Open report/index.html, or browse the runs with: $(BIN)/softaug ui"
 
 test: check
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
