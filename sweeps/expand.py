@@ -15,7 +15,7 @@ from sweeps.references import broken_references
 from sweeps.resolved import Axis, Cell, Prior, ResolvedSweep, Resources
 from sweeps.search import Budget, Choice, Halving, Parameter, Search, in_order, nested
 from sweeps.search_file import ParameterEntry, SearchEntry
-from sweeps.search_rules import wrong_search
+from sweeps.search_rules import MAY_BE_WRONG, wrong_search
 from sweeps.strict_yaml import Node, parse
 from sweeps.sweep_file import MAX_GPUS, SweepFile, number_fields
 
@@ -44,7 +44,9 @@ def resolve(
         problems += _wrong_cells(scaled, name)
         if sweep.has("search"):
             wrong = list(_wrong_fields(scaled))
-            problems += wrong or wrong_search(scaled, name)
+            problems += wrong
+            if all(problem.field.startswith(MAY_BE_WRONG) for problem in wrong):
+                problems += (each for each in wrong_search(scaled, name) if not _follows(each, wrong))
     chosen = default_scale(sweep) if scale is None else scale
     if chosen not in scale_names(sweep) and scale is not None:
         hint = known(scale, scale_names(sweep))
@@ -70,6 +72,13 @@ def _wrong_fields(sweep: Node) -> Iterator[Problem]:
         SweepFile.model_validate(sweep.plain)
     except ValidationError as error:
         yield from explain_file(error, sweep)
+
+
+def _follows(problem: Problem, others: Sequence[Problem]) -> bool:
+    """Say whether a problem is about a field, or a part of one, that something else is wrong with already."""
+    return any(
+        problem.field.startswith(other.field) or other.field.startswith(problem.field) for other in others
+    )  # fmt: skip
 
 
 def _wrong_cells(sweep: Node, scale: str) -> Iterator[Problem]:

@@ -15,21 +15,22 @@ from sweeps.space_rules import NO_SEED, SEEDS, Dimension, corners, dimensions, n
 from sweeps.strict_yaml import Node
 
 MAX_CORNERS = 300
+MAY_BE_WRONG = tuple(
+    f"search.{name}" for name in ("budget", "minimize[", "sampler", "scheduler", "in_flight", "winners")
+)
 
 
 def wrong_search(sweep: Node, scale: str) -> Iterator[Problem]:
-    """Yield what is wrong with the search of a sweep at one scale, whose fields have the right types."""
+    """Yield what is wrong with the search of a sweep at one scale; but for `MAY_BE_WRONG` its types are right."""
     search = sweep.at("search")
     parameters = dimensions(search.at("space"))
+    yield from _names(sweep, parameters)
+    yield from _spending(sweep, search, scale)
+    yield from _seeds(sweep, search)
     problems = list(wrong_space(parameters, grid=search.at("sampler").value == "grid"))
-    problems += _names(sweep, parameters)
     if search.at("base").has("seed"):
         problems.append(search.at("base").at("seed").problem(NO_SEED, SEEDS))
-    problems += _spending(sweep, search, scale)
-    problems += _seeds(sweep, search)
-    yield from problems
-    if not problems:
-        yield from _recipes(sweep, search, parameters, scale)
+    yield from problems or _recipes(sweep, search, parameters, scale)
 
 
 def _names(sweep: Node, parameters: list[Dimension]) -> Iterator[Problem]:

