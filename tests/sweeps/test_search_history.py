@@ -5,6 +5,7 @@ from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import optuna
+import optuna_dashboard
 import pytest
 from optuna.trial import TrialState
 
@@ -185,13 +186,12 @@ def test_export_refuses_what_it_must_not_do(store: Store, softaug: Softaug, tmp_
 
 def test_optuna_dashboard_opens_what_export_writes(store: Store, tmp_path: Path) -> None:
     """Ask the dashboard's own server, as its page does, for the study and its trials."""
-    dashboard = pytest.importorskip("optuna_dashboard", reason="not in this environment: make lock, make install")
     sweep, file = searched.sweep(4), tmp_path / "study.db"
     for cell, state in zip(sweep.search_cells, ("finished", "finished", "stopped"), strict=False):
         searched.end(store, cell, 40.0, state)
     write_study(history(store, sweep), file)
     storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
-    application = dashboard.wsgi(storage)
+    application = optuna_dashboard.wsgi(storage)
 
     def ask(path: str) -> dict[str, object]:
         environment: dict[str, object] = {"PATH_INFO": path}
