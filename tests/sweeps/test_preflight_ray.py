@@ -1,7 +1,6 @@
 """A Ray cluster that does not let us in says why in a line: address, token, versions."""
 
 import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,20 +24,9 @@ This process on node was started with:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Ray head that wants a token, and yield its address."""
-    port = servers.free_port()
-    ray = str(Path(sys.executable).with_name("ray"))
     short = tmp_path_factory.getbasetemp() / "r"
-    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
-    command += ["--object-store-memory=100000000", f"--temp-dir={short}", "--disable-usage-stats"]
-    log = tmp_path_factory.mktemp("ray") / "ray.log"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RAY_AUTH_MODE", "token")
-        environment.setenv("RAY_AUTH_TOKEN", TOKEN)
-        with servers.process(command, log) as running:
-            servers.wait_for_text("Ray runtime started", running, log)
-            environment.delenv("RAY_AUTH_MODE")
-            environment.delenv("RAY_AUTH_TOKEN")
-            yield f"127.0.0.1:{port}"
+    with servers.ray_head(short, cpus=1, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as running:
+        yield running.address
 
 
 @pytest.mark.slow
