@@ -30,6 +30,8 @@ ENV PATH=/opt/softaug/bin:$PATH \
 RUN useradd --uid 10001 --user-group --create-home --home-dir /home/softaug softaug \
     && install -d -m 1777 /home/softaug /runs /artifacts
 COPY --from=build /opt/softaug /opt/softaug
+# A login shell, as KubeRay starts Ray, forgets the PATH above.
+RUN ln -s /opt/softaug/bin/ray /opt/softaug/bin/softaug /opt/softaug/bin/mlflow /usr/local/bin/
 COPY deploy/mlflow /opt/softaug/deploy/mlflow
 USER 10001:10001
 WORKDIR /tmp

@@ -1,7 +1,7 @@
 """Make what the stack needs and nobody may know: random passwords and a token in ./secrets, and who runs it in .env.
 
 Python's standard library alone, since it runs on a machine that has nothing but Docker. Run again, it keeps what is
-there and adds what is missing; a new password in place of an old one means deleting that file, and the database with it.
+there and adds what is missing; a new password for an old one means deleting that file, and the database with it.
 """
 
 import os
@@ -43,7 +43,7 @@ FILES: dict[str, Callable[[], str]] = {
 
 
 def make(root: Path = ROOT) -> list[str]:
-    """Write the secrets and .env that are missing below `root`, and the folders the stack mounts; return their names."""
+    """Write the secrets and .env that `root` lacks, and the folders that the stack mounts; return their names."""
     root_user = os.getuid() == 0
     user, group = (CONTAINER_USER, CONTAINER_USER) if root_user else (os.getuid(), os.getgid())
     made = []
@@ -60,7 +60,11 @@ def make(root: Path = ROOT) -> list[str]:
             made.append(f"secrets/{name}")
         if root_user:
             os.chown(root / "secrets" / name, user, group)
-    if _create(root / ".env", f"SOFTAUG_UID={user}\nSOFTAUG_GID={group}\n"):
+    env = root / ".env"
+    _create(env, "")
+    if "SOFTAUG_UID=" not in env.read_text():
+        with env.open("a") as file:
+            file.write(f"SOFTAUG_UID={user}\nSOFTAUG_GID={group}\n")
         made.append(".env")
     return made
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 def main() -> None:
     """Migrate, then make or renew the user."""
-    subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"]], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "mlflow", "db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"]], check=True
+    )
     auth, credentials = configparser.ConfigParser(interpolation=None), configparser.ConfigParser(interpolation=None)
     auth.read_string(Path(os.environ["MLFLOW_AUTH_CONFIG_PATH"]).read_text())
     credentials.read_string(Path("/run/secrets/mlflow_credentials").read_text())
