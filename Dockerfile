@@ -18,7 +18,7 @@ FROM ${PYTHON}
 ARG SOFTAUG_COMMIT=unknown
 # Whoever runs a container (`user:` in docker-compose.yml) need not be known to it: no name is looked up.
 ENV PATH=/opt/softaug/bin:$PATH \
-    HOME=/home/softaug \
+    HOME=/srv/softaug \
     USER=softaug \
     TZ=UTC \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -27,8 +27,8 @@ ENV PATH=/opt/softaug/bin:$PATH \
     MLFLOW_DISABLE_TELEMETRY=true \
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
     SOFTAUG_COMMIT=${SOFTAUG_COMMIT}
-RUN useradd --uid 10001 --user-group --create-home --home-dir /home/softaug softaug \
-    && install -d -m 1777 /home/softaug /runs /artifacts
+RUN useradd --uid 10001 --user-group --create-home --home-dir /srv/softaug softaug \
+    && install -d -m 1777 /srv/softaug /runs /artifacts
 COPY --from=build /opt/softaug /opt/softaug
 # A login shell, as KubeRay starts Ray, forgets the PATH above.
 RUN ln -s /opt/softaug/bin/ray /opt/softaug/bin/softaug /opt/softaug/bin/mlflow /usr/local/bin/

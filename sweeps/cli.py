@@ -7,7 +7,7 @@ nothing started, 3 already running elsewhere, 130 interrupted after saving.
 """
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -46,6 +46,9 @@ from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_dam
 from trainables.launches import AlreadyRunning
 from trainables.sealed import Damaged
 from trainables.store import Store, StoreRefused, open_store
+
+if TYPE_CHECKING:
+    from sweeps.launch import Outcome
 
 app = typer.Typer(
     name="softaug",
@@ -119,7 +122,6 @@ def launch(
     upload_weights: Annotated[bool, typer.Option(help="Put final weights into MLflow too.")] = False,
 ) -> None:
     """Run what the results lack of a sweep; run it again after a crash or with more seeds."""
-    from sweeps.course import course_text
     from sweeps.launch import Settings
     from sweeps.launch import launch as run
     from sweeps.live import live_view, print_outcome
@@ -143,6 +145,13 @@ def launch(
     with live_view(console, opened, resolved) as view:
         outcome = run(resolved, settings, view)
     print_outcome(console, outcome.survey)
+    _tell(outcome)
+
+
+def _tell(outcome: "Outcome") -> None:
+    """Say what else there is to say of a launch; leave with its exit code unless all is well."""
+    from sweeps.course import course_text
+
     for line in failures(outcome.survey):
         say(line)
     if outcome.course is not None:

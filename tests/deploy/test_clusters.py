@@ -202,7 +202,7 @@ def test_the_cluster_has_gpus_on_spot_a_token_and_a_shared_store() -> None:
     assert gpu["resources"]["GPU"] == 1
     assert gpu["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
     assert gpu["min_workers"] >= 1
-    assert CLUSTER["file_mounts"]["/home/ubuntu/.ray/auth_token"] == "secrets/ray_token"
+    assert CLUSTER["file_mounts"]["~/.ray/auth_token"] == "secrets/ray_token"
     assert {"secrets", ".env"} <= set(CLUSTER["rsync_exclude"])
     starts = [CLUSTER["head_start_ray_commands"][-1], CLUSTER["worker_start_ray_commands"][-1]]
     for start in starts:

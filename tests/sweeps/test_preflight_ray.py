@@ -64,3 +64,11 @@ def test_other_versions_are_told_in_a_line() -> None:
 def test_what_is_no_address(address: str) -> None:
     (problem,) = unreachable_ray(address)
     assert "expected host:port of a cluster's head, as in 10.0.0.5:6379" in problem
+
+
+def test_auto_is_the_cluster_of_a_job_and_never_what_happens_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (problem,) = unreachable_ray("auto")
+    assert problem.startswith("Ray address auto: only a job of `softaug submit` has it; ")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.5:6379")
+    assert unreachable_ray("auto") == []
