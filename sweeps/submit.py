@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 RECONNECT_S = 1.0
+AWAY_S = 60.0  # a head that comes back after longer has forgotten its jobs
 INTERRUPTED = 130
 
 
@@ -109,25 +110,37 @@ def job_of(jobs: Sequence[JobEntry], sweep: str, scale: str | None, cluster: str
 
 
 def follow(cluster: str, job: str, show: Callable[[str], None]) -> int:
-    """Show what a job prints until it ends, from its beginning; return its exit code. Raises KeyboardInterrupt."""
+    """Show what a job prints until it ends, from its beginning; return its exit code. Raises KeyboardInterrupt.
+
+    A head that does not answer for `AWAY_S` is given up: 1.
+    """
     client = _client(cluster)
-    shown = 0
+    shown, heard = 0, time.monotonic()
     while True:
         shown = asyncio.run(_tail(client, job, shown, show))
-        info = client.get_job_info(job)
-        if info.status.is_terminal():
-            break
+        try:
+            info = client.get_job_info(job)
+            heard = time.monotonic()
+        except (OSError, RuntimeError) as error:
+            if time.monotonic() - heard > AWAY_S:
+                show(f"{cluster} does not answer ({_in_a_line(error)}); if the head is gone, so is job {job}\n")
+                return 1
+        else:
+            if info.status.is_terminal():
+                break
         time.sleep(RECONNECT_S)
     if info.status == "STOPPED":
         return INTERRUPTED
     if info.driver_exit_code is None:
-        show(f"job {job}: {' '.join((info.message or 'it never started').split())[:500]}\n")
+        show(f"job {job}: {_in_a_line(info.message or 'it never started')}\n")
         return 1
     return int(info.driver_exit_code)
 
 
 async def _tail(client: "JobSubmissionClient", job: str, shown: int, show: Callable[[str], None]) -> int:
     """Show a job's output after the first `shown` characters while the connection lasts; return how many there were."""
+    from aiohttp import ClientError
+
     seen = 0
     try:
         async for text in client.tail_job_logs(job):
@@ -135,9 +148,13 @@ async def _tail(client: "JobSubmissionClient", job: str, shown: int, show: Calla
             seen += len(text)
             if new:
                 show(new)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ClientError):
         pass  # the connection broke: whoever asks again begins with the first character
     return max(seen, shown)
+
+
+def _in_a_line(said: object) -> str:
+    return " ".join(str(said).split())[:300]
 
 
 def _submit(cluster: str, job: str, command: Sequence[str], told: dict[str, str], files: dict[str, str]) -> str:
@@ -153,7 +170,7 @@ def _submit(cluster: str, job: str, command: Sequence[str], told: dict[str, str]
                 raise JobRuns(
                     f"{told.get('sweep', job)} was submitted to {cluster} by somebody else just now"
                 ) from None
-            raise Refused([f"cluster {cluster}: {' '.join(str(error).split())[:300]}"]) from None
+            raise Refused([f"cluster {cluster}: {_in_a_line(error)}"]) from None
     return job
 
 

@@ -215,6 +215,22 @@ def test_output_is_followed_once_however_often_the_connection_breaks() -> None:
     assert "".join(shown) == "abcdd"
 
 
+def test_a_head_that_is_gone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        async def tail_job_logs(self, _job: str) -> "object":
+            yield "ab"
+            raise ConnectionError("gone")
+
+        def get_job_info(self, _job: str) -> None:
+            raise ConnectionError("gone")
+
+    shown: list[str] = []
+    monkeypatch.setattr(submit, "_client", lambda _cluster: Client())
+    monkeypatch.setattr(submit, "AWAY_S", 0.0)
+    assert submit.follow("http://h", "tiny@paper-0001", shown.append) == 1
+    assert "".join(shown) == "abhttp://h does not answer (gone); if the head is gone, so is job tiny@paper-0001\n"
+
+
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RayHead]:
     """Run a real head with a token and two CPUs, whose jobs write into the folder `runs` beside it."""
