@@ -158,14 +158,15 @@ def _in_a_line(said: object) -> str:
 
 
 def _submit(cluster: str, job: str, command: Sequence[str], told: dict[str, str], files: dict[str, str]) -> str:
-    client = _client(cluster)
     with tempfile.TemporaryDirectory(prefix="softaug-submit-") as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
         environment: dict[str, Any] = {"working_dir": folder} if files else {}
         try:
-            client.submit_job(entrypoint=shlex.join(command), submission_id=job, metadata=told, runtime_env=environment)
-        except RuntimeError as error:
+            _client(cluster).submit_job(
+                entrypoint=shlex.join(command), submission_id=job, metadata=told, runtime_env=environment
+            )
+        except (OSError, RuntimeError) as error:
             if "already exists" in str(error):
                 raise JobRuns(
                     f"{told.get('sweep', job)} was submitted to {cluster} by somebody else just now"
