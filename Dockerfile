@@ -33,6 +33,7 @@ COPY --from=build /opt/softaug /opt/softaug
 # A login shell, as KubeRay starts Ray, forgets the PATH above.
 RUN ln -s /opt/softaug/bin/ray /opt/softaug/bin/softaug /opt/softaug/bin/mlflow /usr/local/bin/
 COPY deploy/mlflow /opt/softaug/deploy/mlflow
+COPY deploy/ray /opt/softaug/deploy/ray
 USER 10001:10001
 WORKDIR /tmp
 CMD ["softaug", "--help"]

@@ -139,6 +139,18 @@ def test_ray_is_as_the_project_wants_it(services: dict[str, Any]) -> None:
         assert mounts[environment["SOFTAUG_STORE"]]["source"] == str(ROOT / "runs")
         assert mounts[environment["SOFTAUG_DATA"]]["read_only"] is True
     assert "--num-cpus=0" in services["ray-head"]["command"]
+    assert services["ray-head"]["command"][:2] == ["sh", "/opt/softaug/deploy/ray/head.sh"]
+
+
+def test_the_head_shows_itself_on_the_network_that_the_workers_are_on(services: dict[str, Any]) -> None:
+    """On two networks Ray takes the address of the one with the way out, where no worker reaches it."""
+    start = (ROOT / "deploy" / "ray" / "head.sh").read_text()
+    (asked,) = re.findall(r"connect\(\('([a-z]+)', \d+\)\)", start)
+    assert set(services[asked]["networks"]) == {"inside"} == set(services["ray-worker"]["networks"])
+    assert 'exec ray start --head --block --node-ip-address="$address" "$@"' in start
+
+
+def test_the_head_has_time_to_stop(services: dict[str, Any]) -> None:
     assert services["ray-head"]["stop_grace_period"] == "1m0s"
 
 
