@@ -184,7 +184,8 @@ def _client(cluster: str) -> "JobSubmissionClient":
 
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return JobSubmissionClient(cluster, headers=dashboard.headers(dashboard.token()))
 
 

@@ -250,6 +250,7 @@ def test_a_sweep_runs_on_a_real_cluster(head: servers.RayHead, softaug: Softaug,
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"submitted to {head.dashboard} as job tiny@paper-0001" in ran.stdout
     assert "2 of 2 trials to do" in ran.stdout
+    assert ran.stderr == ""
     again = softaug("follow", "tiny", "--cluster", head.dashboard)
     assert again.returncode == 0
     assert "2 of 2 trials to do" in again.stdout
