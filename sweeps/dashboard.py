@@ -42,7 +42,7 @@ def token() -> str | None:
     given = os.environ.get("RAY_AUTH_TOKEN", "").strip()
     if given:
         return given
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH") or None
     file = Path(named or "~/.ray/auth_token").expanduser()
     try:
         return file.read_text().strip() or None
