@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow check format benchmarks check-gpu lock system-packages clean
+.PHONY: install demo test test-slow check format benchmarks check-gpu secrets up down lock system-packages clean
 
 install: .venv/installed
 
@@ -51,13 +51,28 @@ benchmarks: install
 check-gpu: install
 	$(BIN)/python benchmarks/check_gpu.py
 
-# After changing dependencies in pyproject.toml: the newest versions it allows, written down exactly.
+# The stack of docker-compose.yml: passwords and a token that nobody else has, then everything up and healthy.
+secrets:
+	$(PYTHON) deploy/make_secrets.py
+
+up: secrets
+	SOFTAUG_COMMIT=$$(git rev-parse HEAD) docker compose up --detach --build --wait
+
+down:
+	docker compose down
+
+# After changing dependencies in pyproject.toml: the newest versions it allows, written down exactly. The image's lock
+# has hashes too: the same versions, without what only development needs, and with what a server needs.
 lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check setuptools --editable ".[dev]"
 	$(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' \
 	  | sed -E 's/^((nvidia|cuda|triton).*)$$/\1 ; platform_system == "Linux"/' > requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra server --constraint requirements.lock --generate-hashes \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-annotate --no-header \
+	  --output-file deploy/requirements.lock
 
 # What only the system can give: Chromium looks at pages in the tests, Fashion-MNIST is a data set (Debian, Ubuntu).
 system-packages:

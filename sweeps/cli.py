@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from softaug.datasets import DamagedData, MissingData
-from sweeps import cli_care, cli_evaluate, cli_results, cli_search
+from sweeps import cli_care, cli_evaluate, cli_results, cli_search, cli_submit, submitted
 from sweeps.catalog_files import catalog
 from sweeps.expand import load
 from sweeps.launched import all_launched, launched
@@ -40,6 +40,7 @@ from sweeps.search_failures import ended_well
 from sweeps.search_growth import continued, with_winners
 from sweeps.search_outcomes import Outcomes
 from sweeps.search_text import search_json, search_line
+from sweeps.submitted import JobRuns
 from sweeps.survey import status_json, survey
 from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.launches import AlreadyRunning
@@ -107,7 +108,9 @@ def launch(
     seeds: SeedsOption = None,
     store: StoreOption = STORE,
     tracking_uri: TrackingOption = None,
-    address: Annotated[str, typer.Option(help="host:port of a Ray cluster; local: started here.")] = "local",
+    address: Annotated[
+        str, typer.Option(help="host:port of a Ray cluster; local: started here; auto: in a job.")
+    ] = "local",
     data: DataOption = None,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at once; default: what fits.")] = None,
     gpus: GpusOption = None,
@@ -123,8 +126,10 @@ def launch(
     from sweeps.launch import launch as run
     from sweeps.live import live_view
 
+    loaded = load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus)
+    submitted.check(loaded, store)
     opened = open_store(store)
-    resolved = continued(opened, load(sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus))
+    resolved = continued(opened, loaded)
     settings = Settings(
         store=opened,
         data=data.expanduser().absolute() if data else None,
@@ -202,8 +207,17 @@ def _search_json(store: Store, sweep: ResolvedSweep) -> dict[str, Any]:
 
 
 @app.command()
-def stop(sweep: LaunchedArgument, scale: ScaleOption = None, store: StoreOption = STORE) -> None:
+def stop(
+    sweep: LaunchedArgument,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where it was submitted to, if the store is not at hand.")
+    ] = None,
+) -> None:
     """End a launch from another shell: its trials keep their last epoch."""
+    if cluster is not None:
+        cli_submit.stop_on(cluster, sweep, scale)
     from sweeps.stop import running_launch
     from sweeps.stop import stop as ask
 
@@ -212,6 +226,7 @@ def stop(sweep: LaunchedArgument, scale: ScaleOption = None, store: StoreOption 
         raise typer.Exit(1)
 
 
+app.add_typer(cli_submit.commands)
 app.add_typer(cli_evaluate.commands)
 app.add_typer(cli_results.commands)
 app.add_typer(cli_search.commands)
@@ -228,6 +243,6 @@ def main() -> None:
     except Damaged as damaged:
         say_on_stderr("error", f"{damaged}; `softaug doctor` explains what that means and repairs it")
         sys.exit(2)
-    except AlreadyRunning as running:
+    except (AlreadyRunning, JobRuns) as running:
         say_on_stderr("error", str(running))
         sys.exit(3)

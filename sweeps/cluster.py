@@ -1,4 +1,4 @@
-"""Ray for one launch: started on this machine and cleaned up after, or joined at an address.
+"""Ray for one launch: started on this machine and cleaned up after, or joined at an address ("auto": a job's own).
 
 Ray reads its environment when it is imported, so it is imported here only after that is set.
 """
@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sweeps.preflight import Refused
 from sweeps.resolved import Resources
@@ -34,9 +35,12 @@ QUIET = {
 
 @contextmanager
 def cluster(address: str) -> Iterator[None]:
-    """Start Ray here (address "local") or join the cluster at host:port; leave it as it was found."""
+    """Start Ray here (address "local") or join the cluster at host:port; leave it as it was found.
+
+    "auto" is the cluster that runs this process as a job: what Ray calls auto is whatever runs on the machine.
+    """
     os.environ.update(QUIET)
-    with _local() if address == "local" else _joined(address):
+    with _local() if address == "local" else _joined(os.environ["RAY_ADDRESS"] if address == "auto" else address):
         yield
 
 
@@ -78,9 +82,7 @@ def _local() -> Iterator[None]:
 
 def slots(needs: Resources) -> int:
     """Return how many trials fit at once. Raises Refused if no node can give what one needs."""
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in alive_nodes()]
     found = sum(fitting(node, needs) for node in nodes)
     if found == 0:
         cpus, gpus = (max(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
@@ -91,6 +93,13 @@ def slots(needs: Resources) -> int:
             ]
         )
     return found
+
+
+def alive_nodes() -> list[dict[str, Any]]:
+    """Return Ray's description of every node that is alive."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def fitting(node: Mapping[str, float], needs: Resources) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from softaug.recipe import Recipe
-from sweeps import cluster, preflight
+from sweeps import cluster, nodes, preflight
 from sweeps.budget import launch_estimate
 from sweeps.course import Course, courses, estimate_text
 from sweeps.launched import Kept, save
@@ -116,7 +116,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
             view.say(UNKNOWN_COST if estimate is None else estimate_text(estimate))
             stack.enter_context(cluster.cluster(settings.address))
             stack.enter_context(caught_signals())  # again: Ray has its own handler of SIGTERM
-            slots = min(cluster.slots(sweep.resources), settings.max_concurrent or most, most)
+            slots = min(_slots(sweep, settings), most)
         _prepare(store, sweep, to_do, retried)
         tracker.start(store, sweep, settings.tracking_uri or "", owned.id, upload_weights=settings.upload_weights)
         trouble = None
@@ -132,6 +132,18 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
         missing = tracker.close(final.trial_keys)
         course = next(iter(courses(store, final, only=owned)), None)
         return Outcome(survey(store, final), launches.stop_requested(store, owned.id), missing, trouble, course)
+
+
+def _slots(sweep: ResolvedSweep, settings: Settings) -> int:
+    """Return how many trials run at once. Raises Refused if none can, or a node does not see the store.
+
+    On a cluster, `max_concurrent` may be more than fits now: an autoscaler starts nodes for trials that wait.
+    """
+    if settings.address == "local":
+        found = cluster.slots(sweep.resources)
+        return min(found, settings.max_concurrent or found)
+    found = nodes.ready_slots(settings.store, sweep.resources, settings.tracking_uri)
+    return settings.max_concurrent or found
 
 
 def _search(

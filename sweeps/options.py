@@ -22,6 +22,12 @@ GpusOption = Annotated[float | None, typer.Option("--gpus", help="GPUs per trial
 SlotsOption = Annotated[int | None, typer.Option("--slots", min=1, help="Trials at once; default: what fits here.")]
 DataOption = Annotated[Path | None, typer.Option("--data", envvar="SOFTAUG_DATA", help="Folder with the data sets.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+ClusterOption = Annotated[
+    str, typer.Option("--cluster", metavar="URL", help="Dashboard of a Ray head, as in http://127.0.0.1:8265.")
+]
+ClusterStoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder that every node sees; default: the head's SOFTAUG_STORE.")
+]
 FormatOption = Annotated[Literal["markdown", "latex", "csv"], typer.Option("--format", help="Of the table.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 

@@ -17,6 +17,12 @@ TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds
 
 def unreachable_ray(address: str) -> list[str]:
     """Return a problem if no Ray cluster lets us in at host:port within seconds."""
+    if address == "auto":
+        return (
+            []
+            if os.environ.get("RAY_ADDRESS")
+            else [f"Ray address auto: only a job of `softaug submit` has it; {HINT}"]
+        )
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if address.startswith("ray://") or not host or not port.isdigit() or not 0 < int(port) < 65536:
         return [f"Ray address {address}: expected host:port of a cluster's head, as in 10.0.0.5:6379; {HINT}"]

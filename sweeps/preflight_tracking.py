@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from sweeps.preflight_ray import refused_connection
 
 CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 15.0  # a server that has just started, or checks passwords on a busy machine, took more than five
 OFFLINE = "start it, correct --tracking-uri, or launch with --offline and run `softaug sync` later"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 DRIVERS = {
@@ -166,7 +167,7 @@ def _ask(parts: SplitResult, what: str, body: dict[str, object] | None) -> Any:
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json", **_authorization(parts)},
     )
-    with urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT_S, context=_tls()) as answer:
+    with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S, context=_tls()) as answer:
         return json.loads(answer.read())
 
 

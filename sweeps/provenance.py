@@ -1,5 +1,6 @@
-"""Which code a launch runs: the git commit of the working tree softaug is imported from."""
+"""Which code a launch runs: the git commit of the working tree softaug is imported from, or the one an image is of."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,17 @@ import softaug
 
 @dataclass(frozen=True)
 class Code:
-    """A commit ("unknown" outside a git checkout) and whether files under version control differ from it."""
+    """A commit ("unknown" if nobody says) and whether files under version control differ from it."""
 
     commit: str
     dirty: bool
 
 
 def code() -> Code:
-    """Ask git about the folder that holds the package softaug."""
+    """Ask git about the folder that holds the package softaug; an image, which has none, says it in SOFTAUG_COMMIT."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
-        return Code("unknown", False)
+        return Code(os.environ.get("SOFTAUG_COMMIT") or "unknown", False)
     return Code(commit, bool(_git("status", "--porcelain", "--untracked-files=no")))
 
 

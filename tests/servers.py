@@ -26,10 +26,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def process(command: list[str], log: Path, env: dict[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command, its output in a file, and kill it with all that it started after."""
     with log.open("wb") as output:
-        running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=env)
         try:
             yield running
         finally:
@@ -81,6 +81,31 @@ class MlflowServer:
         _, alive = psutil.wait_procs(tree, timeout=20)
         assert alive == []
         self.running = None
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """A Ray head of this machine; `dashboard` is its HTTP address, "" without one."""
+
+    address: str
+    dashboard: str
+    log: Path
+
+
+@contextmanager
+def ray_head(folder: Path, *, cpus: int, with_dashboard: bool = False, **environment: str) -> Iterator[RayHead]:
+    """Run a Ray head with this environment. `folder` has a short path: Ray's sockets lie below it."""
+    port, dashboard, log = free_port(), free_port(), folder / "head.log"
+    bin_folder = Path(sys.executable).parent
+    folder.mkdir(exist_ok=True)
+    command = [str(bin_folder / "ray"), "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}"]
+    command += ["--object-store-memory=200000000", f"--temp-dir={folder}", "--disable-usage-stats"]
+    command += [f"--include-dashboard={str(with_dashboard).lower()}", f"--dashboard-port={dashboard}"]
+    command += ["--dashboard-host=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}"]
+    path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
+    with process(command, log, env={**os.environ, "PATH": path, **environment}) as head:
+        wait_for_text("Ray runtime started", head, log)
+        yield RayHead(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else "", log)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import re
 import secrets
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,12 +27,13 @@ IN_SMALL = {
     "launch mine.yaml": "launch mine.yaml --seeds 0",
     "--store /shared/runs": "--store shared",
 }
-SMALL = r"(plan|launch|status|inspect|evaluate|report|figure|table) quickstart|(report|export) search-joint"
+SMALL = r"(plan|launch|submit|status|inspect|evaluate|report|figure|table) quickstart|(report|export) search-joint"
 SMOKE = re.compile(rf"^softaug ({SMALL})")
 
 
-def in_small(command: str, *, head: str, mlflow: str) -> str:
-    for written, small in {**IN_SMALL, "10.0.0.5:6379": head, "http://mlflow:5000": mlflow}.items():
+def in_small(command: str, *, head: servers.RayHead, mlflow: str) -> str:
+    addresses = {"10.0.0.5:6379": head.address, "http://127.0.0.1:8265": head.dashboard, "http://mlflow:5000": mlflow}
+    for written, small in {**IN_SMALL, **addresses}.items():
         command = command.replace(written, small)
     return f"{command} --scale smoke" if SMOKE.match(command) else command
 
@@ -58,18 +58,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a real Ray head with token authentication and yield its address."""
-    port = servers.free_port()
+def cluster(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[servers.RayHead]:
+    """Start a real Ray head with token authentication; its jobs use the folder's store."""
+    short = tmp_path_factory.getbasetemp() / "r"
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    ray = str(Path(sys.executable).with_name("ray"))
-    short = tmp_path_factory.getbasetemp() / "r"  # Ray's sockets lie below it, and their paths may not be long
-    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
-    command += ["--object-store-memory=200000000", f"--temp-dir={short}", "--disable-usage-stats"]
-    log = tmp_path_factory.mktemp("ray") / "ray.log"
-    with servers.process(command, log) as head:
-        servers.wait_for_text("Ray runtime started", head, log)
-        yield f"127.0.0.1:{port}"
+    with servers.ray_head(short, cpus=2, with_dashboard=True, SOFTAUG_STORE=str(folder / "runs")) as head:
+        yield head
     del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
 
 
@@ -81,7 +75,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a dozen launches' worth of processes
-def test_every_softaug_command_runs(softaug: Softaug, folder: Path, cluster: str, mlflow: str) -> None:
+def test_every_softaug_command_runs(softaug: Softaug, folder: Path, cluster: servers.RayHead, mlflow: str) -> None:
     commands = [command for command in COMMANDS if command.startswith("softaug")]
     assert len(commands) >= 15
     for text in IN_SMALL:

@@ -133,6 +133,11 @@ def alive(store: Store) -> dict[str, Launch]:
     return {launch.id: launch for launch in found if launch is not None and launch.is_alive(now)}
 
 
+def is_recorded(store: Store, launch_id: str) -> bool:
+    """Say whether this launch has a file here: it does in the store that it writes to."""
+    return store.exists(_path(launch_id))
+
+
 def is_alive(store: Store, launch_id: str) -> bool:
     """Say whether this launch runs now."""
     launch = read(store, launch_id)

@@ -6,6 +6,7 @@ trial again, from its checkpoint. Data comes read-only from Ray's object store, 
 this class, so torch is imported by the process that trains.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -129,11 +130,17 @@ class Trial(tune.Trainable):
         """Start an attempt unless the trial has ended or is running elsewhere; return what is worth telling."""
         import torch
 
+        if not launches.is_recorded(self.store, self.job.launch):  # a node that joined after the launch's probe
+            raise FileNotFoundError(
+                errno.ENOENT, f"on {socket.gethostname()} it is not the folder that this launch writes to"
+            )
         self.begun = True
         self.stop_polled, self.stopping = 0.0, False
         torch.set_num_threads(self.job.cpus)
         if self.job.gpus > 0:
             torch.cuda.empty_cache()
+        if 0 < self.job.gpus < 1:  # to Ray a fraction is bookkeeping: one trial could take all of the GPU's memory
+            torch.cuda.set_per_process_memory_fraction(self.job.gpus)
         trial = TrialFolder(self.store, self.key)
         numbers = trial.numbers()
         if trial.end() is not None or self._is_elsewhere(trial):

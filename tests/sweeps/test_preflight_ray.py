@@ -1,7 +1,6 @@
 """A Ray cluster that does not let us in says why in a line: address, token, versions."""
 
 import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,20 +24,9 @@ This process on node was started with:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Ray head that wants a token, and yield its address."""
-    port = servers.free_port()
-    ray = str(Path(sys.executable).with_name("ray"))
     short = tmp_path_factory.getbasetemp() / "r"
-    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
-    command += ["--object-store-memory=100000000", f"--temp-dir={short}", "--disable-usage-stats"]
-    log = tmp_path_factory.mktemp("ray") / "ray.log"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RAY_AUTH_MODE", "token")
-        environment.setenv("RAY_AUTH_TOKEN", TOKEN)
-        with servers.process(command, log) as running:
-            servers.wait_for_text("Ray runtime started", running, log)
-            environment.delenv("RAY_AUTH_MODE")
-            environment.delenv("RAY_AUTH_TOKEN")
-            yield f"127.0.0.1:{port}"
+    with servers.ray_head(short, cpus=1, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as running:
+        yield running.address
 
 
 @pytest.mark.slow
@@ -76,3 +64,11 @@ def test_other_versions_are_told_in_a_line() -> None:
 def test_what_is_no_address(address: str) -> None:
     (problem,) = unreachable_ray(address)
     assert "expected host:port of a cluster's head, as in 10.0.0.5:6379" in problem
+
+
+def test_auto_is_the_cluster_of_a_job_and_never_what_happens_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (problem,) = unreachable_ray("auto")
+    assert problem.startswith("Ray address auto: only a job of `softaug submit` has it; ")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.5:6379")
+    assert unreachable_ray("auto") == []

@@ -1,0 +1,103 @@
+"""Commands for a Ray cluster that is reached by its head's address: submit, follow; `stop` is with the launches."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sweeps.options import (
+    BudgetOption,
+    ClusterOption,
+    ClusterStoreOption,
+    GpusOption,
+    LaunchedArgument,
+    ScaleOption,
+    SeedsOption,
+    SweepArgument,
+    seeds_of,
+)
+from sweeps.terminal import say
+
+commands = typer.Typer()
+
+
+@commands.command()
+def submit(
+    sweep: SweepArgument,
+    cluster: ClusterOption,
+    scale: ScaleOption = None,
+    seeds: SeedsOption = None,
+    store: ClusterStoreOption = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow as the head sees it; default: its MLFLOW_TRACKING_URI.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Folder with the data sets, on the nodes.")] = None,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at once; default: what fits.")] = None,
+    gpus: GpusOption = None,
+    budget: BudgetOption = None,
+    retry_failed: Annotated[bool, typer.Option(help="Run failed and diverged trials again.")] = False,
+    offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
+    following: Annotated[bool, typer.Option("--follow/--no-follow", help="Show what the job prints.")] = True,
+) -> None:
+    """Launch a sweep on a Ray cluster, as a job of its head, and follow it."""
+    from sweeps import submit as jobs
+
+    resolved, known = jobs.checked(cluster, sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus, store=store)
+    given = {
+        "--seeds": seeds,
+        "--tracking-uri": tracking_uri,
+        "--data": data,
+        "--max-concurrent": max_concurrent,
+        "--gpus": gpus,
+        "--budget": budget,
+    }
+    options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    options += [name for name, wanted in (("--retry-failed", retry_failed), ("--offline", offline)) if wanted]
+    job = jobs.submit(cluster, known, sweep, resolved, store=store, options=options)
+    say(f"submitted to {cluster} as job {job}")
+    if following:
+        raise typer.Exit(_followed(cluster, job, resolved.experiment))
+    say(how_to_go_on(cluster, resolved.experiment))
+
+
+@commands.command()
+def follow(sweep: LaunchedArgument, cluster: ClusterOption, scale: ScaleOption = None) -> None:
+    """Show what a submitted sweep prints, from its beginning until it ends; exits as it does."""
+    from sweeps import dashboard
+    from sweeps import submit as jobs
+
+    job = jobs.job_of(dashboard.jobs(cluster), sweep, scale, cluster, running=False)
+    raise typer.Exit(_followed(cluster, job.id, job.metadata["sweep"]))
+
+
+def stop_on(cluster: str, sweep: str, scale: str | None) -> None:
+    """Stop a submitted sweep; leaves the command with the exit code of the `softaug stop` that ran there."""
+    from sweeps import dashboard
+    from sweeps import submit as jobs
+
+    job = jobs.job_of(dashboard.jobs(cluster), sweep, scale, cluster, running=True)
+    say(f"asking job {job.id} on {cluster} to stop")
+    raise typer.Exit(jobs.follow(cluster, jobs.stop(cluster, job), _show))
+
+
+def how_to_go_on(cluster: str, experiment: str) -> str:
+    """Return how a job is followed and stopped."""
+    return (
+        f"follow it with `softaug follow {experiment} --cluster {cluster}`, "
+        f"stop it with `softaug stop {experiment} --cluster {cluster}`"
+    )
+
+
+def _followed(cluster: str, job: str, experiment: str) -> int:
+    from sweeps import submit as jobs
+
+    try:
+        return jobs.follow(cluster, job, _show)
+    except KeyboardInterrupt:
+        say(f"job {job} goes on; {how_to_go_on(cluster, experiment)}")
+        return jobs.INTERRUPTED
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

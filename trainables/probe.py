@@ -1,0 +1,46 @@
+"""Whether a node of a cluster sees the store that the launch writes to; runs on that node, in a process of its own."""
+
+import platform
+import socket
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from trainables.store import Store, StoreRefused
+
+MOUNT = "mount one shared folder at the same path on every node, or name it with --store"
+
+
+class NodeReport(NamedTuple):
+    """What a node says of itself. `problem`: why it cannot take trials of this store, None if it can."""
+
+    host: str
+    softaug: str
+    python: str
+    problem: str | None
+
+
+def look(root: str, name: str, content: bytes) -> NodeReport:
+    """Say whether this node sees the file that the launch just wrote, and may create files exclusively beside it."""
+    return NodeReport(
+        host=socket.gethostname(),
+        softaug=metadata.version("softaug"),
+        python=platform.python_version(),
+        problem=_problem(Store(Path(root)), name, content),
+    )
+
+
+def _problem(store: Store, name: str, content: bytes) -> str | None:
+    try:
+        found = store.read(name)
+    except FileNotFoundError:
+        return f"the store {store.root} is another folder there: it lacks what this launch just wrote; {MOUNT}"
+    except OSError as error:
+        return f"{store.explain(error)}; {MOUNT}"
+    if found != content:
+        return f"the store {store.root} shows old content of a file this launch just wrote; {MOUNT}"
+    try:
+        store.probe()
+    except StoreRefused as refused:
+        return str(refused)
+    return None
