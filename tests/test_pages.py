@@ -135,9 +135,9 @@ def test_the_report_shows_a_search_its_winners_and_its_figures(searched: Path, p
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     asks = page.locator("table.asks")
     expect(asks).to_be_hidden()
-    page.get_by_text("All 12 cells asked for").click()
+    page.get_by_text("All 14 cells asked for").click()
     expect(asks).to_be_visible()
-    assert asks.locator("tbody tr").count() == 12
+    assert asks.locator("tbody tr").count() == 14
 
 
 @pytest.mark.parametrize("width", [400, 1600])
