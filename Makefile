@@ -38,6 +38,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/image_folder.py
 	$(BIN)/python benchmarks/status.py
 	$(BIN)/python benchmarks/checkpoint.py
