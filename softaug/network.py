@@ -21,7 +21,7 @@ def network(recipe: Recipe, device: torch.device) -> nn.Module:
     known = dataset(recipe.data.name)
     with forked(recipe.seed, "init", 0):
         model = build(recipe.model.name, recipe.model.width, in_channels=known.channels, classes=known.classes)
-    return model.to(device=device, memory_format=layout(recipe))  # type: ignore[call-overload,no-any-return]
+    return model.to(device).to(memory_format=layout(recipe))
 
 
 def layout(recipe: Recipe) -> torch.memory_format:

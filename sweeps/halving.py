@@ -31,7 +31,7 @@ class HalvingScheduler(FIFOScheduler):
                     if (value := row.metrics.get(search.search.minimize[0])) is not None:
                         self.rungs.setdefault(row.epoch, {})[key] = value
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002
+    def on_trial_result(self, _controller: Any, _trial: Trial, result: dict[str, Any]) -> str:
         """Stop a trial that is not among the best so far at its rung."""
         rung, key, halving = result.get("rung", 0), result.get("trial_key", ""), self.search.search.halving
         if not rung or halving is None:

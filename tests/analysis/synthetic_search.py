@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+import optuna
 from optuna.samplers import RandomSampler
+from optuna.trial import create_trial
 
 from softaug.estimate import estimate
 from sweeps.expand import load
 from sweeps.resolved import ResolvedSweep
-from sweeps.search import Values
+from sweeps.search import Outcome, Values
 from sweeps.search_cells import winner_cell, with_ask
 from sweeps.search_history import Asked, History, State, Winner
-from sweeps.search_study import Outcome, distribution
+from sweeps.search_study import distribution
 
 ENDED = 1_700_000_000.0  # Unix seconds
 
@@ -22,12 +24,12 @@ def searched(cells: int, **fields: Any) -> ResolvedSweep:
     assert sweep.search is not None
     search = sweep.search.model_copy(update=fields)
     sweep = sweep.model_copy(update={"search": search})
-    sampler = RandomSampler(seed=7)
+    sampler, nothing, trial = RandomSampler(seed=7), optuna.create_study(), create_trial(value=0.0)
     for _ in range(cells):
         values: Values = {}
         for each in search.parameters:
             if each.is_there(values):
-                values[each.name] = sampler.sample_independent(None, None, each.name, distribution(each))  # type: ignore[arg-type]
+                values[each.name] = sampler.sample_independent(nothing, trial, each.name, distribution(each))
         sweep = with_ask(sweep, values)
     return sweep
 

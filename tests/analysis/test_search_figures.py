@@ -53,9 +53,19 @@ def drawing(figure: SearchFigure) -> Figure:
     return figure.drawing
 
 
+def value_at(number: int) -> Callable[[optuna.trial.FrozenTrial], float]:
+    """Return the objective of this number as Optuna asks for it."""
+
+    def value(trial: optuna.trial.FrozenTrial) -> float:
+        return float(trial.values[number])
+
+    return value
+
+
 def test_the_csv_has_a_row_per_ask() -> None:
     """Golden: three asks by hand."""
-    history = made_up(searched(3, seeds=[100, 101]), lambda number: ("complete", "pruned", "open")[number])  # type: ignore[return-value]
+    states: tuple[State, ...] = ("complete", "pruned", "open")
+    history = made_up(searched(3, seeds=[100, 101]), states.__getitem__)
     rows = list(csv.DictReader(StringIO(asks_csv(history))))
     assert [(row["ask"], row["state"], row["best"], row["winner"], row["seeds"]) for row in rows] == [
         ("0", "complete", "True", "1", "2"),
@@ -82,7 +92,7 @@ def test_importances_are_optunas(objectives: list[str]) -> None:
         )
     for number in range(len(objectives)):
         with quiet_optuna():
-            expected = optuna.importance.get_param_importances(plain, target=lambda t, n=number: t.values[n])  # type: ignore[misc]
+            expected = optuna.importance.get_param_importances(plain, target=value_at(number))
         assert importances(history, number) == expected
         assert sum(expected.values()) == pytest.approx(1)
     rows = list(csv.DictReader(StringIO(importances_csv(history))))
@@ -179,14 +189,12 @@ def points_of(axes: Axes, style: dict[str, object]) -> list[tuple[float, float]]
 
 def panel(figure: Figure, x: str, y: str) -> Axes:
     """Return the contour's panel of two parameters, by the labels at the edges of their column and row."""
-    panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
-    columns = {axes.get_subplotspec().colspan.start: axes.get_xlabel() for axes in panels if axes.get_xlabel()}  # type: ignore[union-attr]
-    rows = {axes.get_subplotspec().rowspan.start: axes.get_ylabel() for axes in panels if axes.get_ylabel()}  # type: ignore[union-attr]
+    panels = [(axes, place) for axes in figure.axes if (place := axes.get_subplotspec()) is not None]
+    columns = {place.colspan.start: axes.get_xlabel() for axes, place in panels if axes.get_xlabel()}
+    rows = {place.rowspan.start: axes.get_ylabel() for axes, place in panels if axes.get_ylabel()}
     (found,) = (
-        axes
-        for axes in panels
-        if columns[axes.get_subplotspec().colspan.start] == x and rows[axes.get_subplotspec().rowspan.start] == y  # type: ignore[union-attr]
-    )
+        axes for axes, place in panels if columns[place.colspan.start] == x and rows[place.rowspan.start] == y
+    )  # fmt: skip
     return found
 
 
@@ -235,12 +243,12 @@ def test_the_history_shows_every_cell_and_the_least_so_far(
     two: History, drawn_two: dict[str, SearchFigure], objective: int
 ) -> None:
     axes = drawing(drawn_two[f"search-history-{('top1_error', 'ece')[objective]}"]).axes[0]
-    lines: dict[str, Callable[[], object]] = {str(line.get_label()): line for line in axes.get_lines()}  # type: ignore[misc]
-    least = np.asarray(lines["best so far"].get_ydata())  # type: ignore[attr-defined]
+    lines = {str(line.get_label()): line for line in axes.get_lines()}
+    least = np.asarray(lines["best so far"].get_ydata())
     means = [each.means[objective] for each in two.complete]
     assert list(least[:-1]) == list(np.minimum.accumulate(means))
     assert set(lines) == {"best so far", "pruned", "failed", "open"}
-    assert list(lines["failed"].get_xdata()) == [7]  # type: ignore[attr-defined]
+    assert list(np.asarray(lines["failed"].get_xdata())) == [7]
 
 
 def test_labels_are_those_of_the_file(drawn: dict[str, SearchFigure]) -> None:

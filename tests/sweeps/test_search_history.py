@@ -11,10 +11,11 @@ from optuna.trial import TrialState
 
 from softaug.estimate import Estimate
 from sweeps.expand import load
+from sweeps.search import Outcome
 from sweeps.search_cells import with_ask
 from sweeps.search_export import quiet_optuna, study, write_study
 from sweeps.search_history import history
-from sweeps.search_study import Asker, Outcome
+from sweeps.search_study import Asker
 from tests.conftest import Softaug
 from tests.sweeps import ledgers, searched
 from trainables.store import Store

@@ -12,11 +12,10 @@ from softaug.arrays import load
 from softaug.data import split
 from softaug.fit import fit
 from sweeps.resolved import ResolvedSweep, recipes_of
-from sweeps.search import Ask
+from sweeps.search import Ask, Outcome
 from sweeps.search_cells import with_ask
 from sweeps.search_file import Objective
 from sweeps.search_outcomes import FAILED, Found, Outcomes, front, spent, winners
-from sweeps.search_study import Outcome
 from tests.sweeps.ledgers import record_launch
 from tests.sweeps.searches import LAUNCH, end, search_of, sweep
 from trainables.ledger import TrialFolder

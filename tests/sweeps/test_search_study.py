@@ -8,8 +8,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.search import Search, Values
-from sweeps.search_study import STARTUP_CELLS, Asker, Outcome, frozen, grid
+from sweeps.search import Outcome, Search, Values
+from sweeps.search_study import STARTUP_CELLS, Asker, frozen, grid
 from tests.sweeps.searches import GRID, SPACE, ece, error, search_of, sweep
 
 CELLS = 26
