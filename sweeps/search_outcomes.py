@@ -22,7 +22,7 @@ class Outcomes:
         self.store = store
         self.search = search
         self.known: dict[str, Outcome] = {}
-        self.seconds = 0.0  # inside fit, of the cells that are known
+        self.seconds: dict[str, float] = {}  # inside fit, of the cells that are known
 
     def of(self, cell: Cell) -> Outcome | None:
         """Return how a cell ended, None as long as one of its seeds has not.
@@ -44,7 +44,7 @@ class Outcomes:
                 return None
             ended = [(trial, end) for trial, end in zip(trials, ends, strict=True) if end is not None]
             outcome = self._outcome(ended)
-            self.seconds += sum(end.seconds for _, end in ended)
+            self.seconds[cell.cell_key] = sum(end.seconds for _, end in ended)
             return outcome
         except Damaged:
             return FAILED
@@ -112,10 +112,12 @@ def spent(sweep: ResolvedSweep, outcomes: Outcomes, launch: str) -> str:
     search = sweep.search
     assert search is not None
     budget, own = search.budget, [ask for ask in search.asks if not ask.earlier]
+    cells = {ask.cell_key for ask in own if ask.cell_key}
+    seconds = sum(outcomes.seconds.get(key, 0.0) for key in cells)
     limits: list[tuple[str, float | None, Callable[[], float]]] = [
         ("cells", budget.cells, lambda: len(own)),
-        ("trials", budget.trials, lambda: len(search.seeds) * len({ask.cell_key for ask in own if ask.cell_key})),
-        ("GPU hours", budget.gpu_hours, lambda: sweep.resources.gpus * outcomes.seconds / 3600),
+        ("trials", budget.trials, lambda: len(search.seeds) * len(cells)),
+        ("GPU hours", budget.gpu_hours, lambda: sweep.resources.gpus * seconds / 3600),
         ("hours", budget.wall_hours, lambda: _hours_of_launches(outcomes.store, sweep.experiment, launch)),
     ]
     return next((f"{limit:g} {what}" for what, limit, so_far in limits if limit is not None and so_far() >= limit), "")

@@ -40,7 +40,7 @@ def test_a_cell_is_worth_the_mean_over_its_seeds_once_all_have_ended(store: Stor
         assert outcomes.of(grown.search_cells[0]) is None
         end(store, recipe, {"val/top1_error": error, "val/ece": error / 10}, judged=[99.0])
     assert outcomes.of(grown.search_cells[0]) == Outcome("complete", (30.0, 3.0))
-    assert outcomes.seconds == 3.0
+    assert outcomes.seconds == {grown.search_cells[0].cell_key: 3.0}
 
 
 @pytest.mark.parametrize("state", ["diverged", "failed"])
@@ -147,11 +147,11 @@ def test_the_front_is_optuna_s(points: list[tuple[int, int]]) -> None:
 
 
 def test_what_of_the_budget_is_spent(store: Store) -> None:
-    def told(limit: str, value: float, grown: ResolvedSweep, seconds: float = 0.0) -> str:
+    def told(limit: str, value: float, grown: ResolvedSweep, seconds: float = 0.0, at: int = 0) -> str:
         search = search_of(grown)
         limited = search.model_copy(update={"budget": search.budget.model_copy(update={"cells": None, limit: value})})
         outcomes = Outcomes(store, limited)
-        outcomes.seconds = seconds
+        outcomes.seconds = {grown.search_cells[at].cell_key: seconds}
         return spent(grown.model_copy(update={"search": limited}), outcomes, LAUNCH)
 
     grown = sweep(SPACE, seeds=[100, 101])
@@ -163,9 +163,10 @@ def test_what_of_the_budget_is_spent(store: Store) -> None:
         assert told("cells", 5, each) == ""
         assert told("trials", 4, each) == "4 trials"
         assert told("trials", 5, each) == ""
-    on_gpus = grown.model_copy(update={"resources": grown.resources.model_copy(update={"gpus": 0.5})})
+    on_gpus = taken_over.model_copy(update={"resources": grown.resources.model_copy(update={"gpus": 0.5})})
     assert told("gpu_hours", 0.5, on_gpus, seconds=3600) == "0.5 GPU hours"
     assert told("gpu_hours", 0.5, on_gpus, seconds=3590) == ""
+    assert told("gpu_hours", 0.5, on_gpus, seconds=7200, at=-1) == "", "another search has paid for it"
     assert told("wall_hours", 0.01, grown) == ""
     record_launch(store, LAUNCH.replace("0001", "0002"))  # a minute, of which the other launches know
     record_launch(store, "other@paper-0001")
