@@ -24,7 +24,7 @@ class JobRuns(Exception):
 
 
 def described(sweep: ResolvedSweep) -> str:
-    """Return what `check` compares: the version, and a digest of all trial keys."""
+    """Return what `check` compares: the version, and a digest of all trial keys and of what is searched."""
     return json.dumps(_description(sweep))
 
 
@@ -52,5 +52,6 @@ def check(sweep: ResolvedSweep, store: str, environment: Mapping[str, str] = os.
 
 
 def _description(sweep: ResolvedSweep) -> dict[str, Any]:
-    keys = "\n".join(sweep.trial_keys)
-    return {"softaug": metadata.version("softaug"), "trials": hashlib.sha256(keys.encode()).hexdigest()[:16]}
+    search = "" if sweep.search is None else sweep.search.model_dump_json()
+    expanded = "\n".join([*sweep.trial_keys, search])
+    return {"softaug": metadata.version("softaug"), "trials": hashlib.sha256(expanded.encode()).hexdigest()[:16]}

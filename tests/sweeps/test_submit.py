@@ -193,6 +193,12 @@ def test_a_job_refuses_to_run_something_else_than_was_submitted() -> None:
     submitted.check(sweep, "runs", {})
     with pytest.raises(Refused, match=r"the cluster's softaug .* makes other trials of quickstart@laptop"):
         submitted.check(load("quickstart", seeds=[7]), "/runs", same)
+    joint = load("search-joint", scale="smoke")
+    assert joint.search is not None
+    shorter = joint.search.model_copy(update={"parameters": joint.search.parameters[:-1]})
+    with pytest.raises(Refused, match="makes other trials of search-joint@smoke"):
+        told = {submitted.VARIABLE: submitted.described(joint)}
+        submitted.check(joint.model_copy(update={"search": shorter}), "/runs", told)
     older = json.dumps({**json.loads(same[submitted.VARIABLE]), "softaug": "0.0.9"})
     with pytest.raises(Refused) as caught:
         submitted.check(sweep, "runs", {submitted.VARIABLE: older})
