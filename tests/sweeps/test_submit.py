@@ -196,8 +196,8 @@ def test_a_job_refuses_to_run_something_else_than_was_submitted() -> None:
     joint = load("search-joint", scale="smoke")
     assert joint.search is not None
     shorter = joint.search.model_copy(update={"parameters": joint.search.parameters[:-1]})
+    told = {submitted.VARIABLE: submitted.described(joint)}
     with pytest.raises(Refused, match="makes other trials of search-joint@smoke"):
-        told = {submitted.VARIABLE: submitted.described(joint)}
         submitted.check(joint.model_copy(update={"search": shorter}), "/runs", told)
     older = json.dumps({**json.loads(same[submitted.VARIABLE]), "softaug": "0.0.9"})
     with pytest.raises(Refused) as caught:
