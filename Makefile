@@ -64,7 +64,7 @@ down:
 	docker compose down
 
 # After changing dependencies in pyproject.toml: the newest versions it allows, written down exactly. The image's lock
-# has hashes too: the same versions, without what only development needs, and with what a server needs.
+# has hashes too: the same versions, without what only development needs, and with what a server and a bucket need.
 lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
@@ -72,7 +72,7 @@ lock:
 	$(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' \
 	  | sed -E 's/^((nvidia|cuda|triton).*)$$/\1 ; platform_system == "Linux"/' > requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra server --constraint requirements.lock --generate-hashes \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra server --extra s3 --constraint requirements.lock --generate-hashes \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-annotate --no-header \
 	  --output-file deploy/requirements.lock
 

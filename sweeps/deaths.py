@@ -13,6 +13,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from sweeps import last_words
 from trainables.ledger import AttemptFolder, Death, End, TrialFolder
 from trainables.store import Store
 from trainables.watchdog import SILENT
@@ -77,6 +78,7 @@ class Deaths(Callback):
             self._end(folder, mine, deaths)
 
     def _death(self, attempt: AttemptFolder, ray_says: str) -> Death:
+        last_words.bring(attempt)
         crash = attempt.crash()
         now = time.time()
         if crash.startswith(SILENT):

@@ -95,7 +95,7 @@ class Experiment:
             if with_sweep:
                 (Path(folder) / "sweep.yaml").write_text(self.sweep.source, encoding="utf-8")
             own = [Path(folder) / "sweep.yaml"] if with_sweep else []
-            self.upload_files(run, [*own, *(Path(self.store.root / path) for path in paths)])
+            self.upload_files(run, [*own, *(self.store.local(path, Path(folder)) for path in paths)])
 
     def upload_files(self, run: Held, files: list[Path]) -> None:
         """Copy files, by their names, into the run's artifacts."""
@@ -139,7 +139,7 @@ class Experiment:
                 )
             return str(found.experiment_id)
         served = self.uri.startswith(("http://", "https://"))
-        location = None if served else (self.store.root / "artifacts" / self.sweep.experiment).as_uri()
+        location = None if served else Path(self.store.place(f"artifacts/{self.sweep.experiment}")).as_uri()
         note = cut(f"{self.sweep.question}\n\nExpected: {self.sweep.expect}", LONGEST_NOTE, "the sweep file")
         tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
         return str(self.client.create_experiment(self.sweep.experiment, location, tags=tags))
@@ -165,6 +165,6 @@ class Experiment:
     def _better(self, one: Held, other: Held) -> Held:
         """Return the run that is further on; delete the other if it is this store's."""
         better, needless = sorted((one, other), key=lambda each: (not FORM.items() <= each.tags.items(), each.run_id))
-        if needless.tags.get("store") == str(self.store.root):
+        if needless.tags.get("store") == self.store.location:
             self.client.delete_run(needless.run_id)
         return better

@@ -83,7 +83,7 @@ def _none_runs(store: Store, name: str, scale: str | None) -> str:
     if last is None:
         wanted = f"{name}@{scale}" if scale else name
         hint = known(wanted, sorted({each.sweep for each in every}))
-        return f"{wanted} was never launched into the store {store.root} ({hint})"
+        return f"{wanted} was never launched into the store {store.location} ({hint})"
     over = "is over" if last.ended else "was killed: its last sign of life was"
     since = f"{over} {'since ' if last.ended else ''}{moment(last.beat)}"
     return f"{last.sweep} is not running: its last launch, by {last.user} on {last.host}, {since}"

@@ -23,6 +23,7 @@ from sweeps.problems import Problems, known
 from sweeps.resolved import ResolvedSweep
 from sweeps.stop import moment
 from sweeps.submitted import JobRuns
+from trainables.store import StoreRefused, place_in_s3
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -42,8 +43,7 @@ def checked(
         resolved = load(sweep, scale=scale, seeds=seeds, gpus=gpus)
     except Problems as wrong:
         problems += map(str, wrong.problems)
-    if store is not None and not Path(store).is_absolute():
-        problems.append(f"store {store}: give its absolute path on the cluster's nodes, with --store")
+    problems += _unfit_store(store)
     try:
         jobs = dashboard.jobs(cluster)
     except Refused as refused:
@@ -51,6 +51,16 @@ def checked(
     if problems or resolved is None or jobs is None:
         raise Refused(problems)
     return resolved, jobs
+
+
+def _unfit_store(store: str | None) -> list[str]:
+    """Return a problem if this cannot be the store of every node, as far as it can be said from here."""
+    try:
+        if store is None or place_in_s3(store) is not None or Path(store).is_absolute():
+            return []
+    except StoreRefused as refused:
+        return [str(refused)]
+    return [f"store {store}: give its absolute path on the cluster's nodes, or s3://bucket/prefix, with --store"]
 
 
 def submit(

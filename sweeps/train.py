@@ -91,7 +91,7 @@ def train(
 def _job(sweep: ResolvedSweep, settings: "Settings", launch: str, loaded: Mapping[str, Arrays | Folders]) -> Job:
     source = code()
     return Job(
-        store=str(settings.store.root),
+        store=settings.store.location,
         launch=launch,
         cpus=sweep.resources.cpus,
         gpus=sweep.resources.gpus,

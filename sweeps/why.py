@@ -55,7 +55,7 @@ class RunFacts:
     status: TrialStatus
     attempts: tuple[AttemptFacts, ...]
     pages: Mapping[str, str]
-    folder: Path
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _sweeps(store: Store, name: str | None, scale: str | None) -> list[ResolvedS
     if not chosen:
         wanted = f"{name}@{scale}" if name and scale else name or f"a sweep at scale {scale}"
         hint = known(wanted, [each.experiment for each in every])
-        raise Refused([f"{wanted} was never launched into the store {store.root} ({hint})"])
+        raise Refused([f"{wanted} was never launched into the store {store.location} ({hint})"])
     return chosen
 
 
@@ -160,7 +160,7 @@ def _differs(sweep: ResolvedSweep, cell: Cell) -> dict[str, tuple[Any, Any]]:
 def _run(store: Store, seed: int, key: str, status: TrialStatus, pages: dict[str, str]) -> RunFacts:
     trial = TrialFolder(store, key)
     attempts = tuple(_attempt(store, trial, number, status.end) for number in trial.numbers())
-    return RunFacts(seed, key, status, attempts, pages, store.root / trial.path)
+    return RunFacts(seed, key, status, attempts, pages, store.place(trial.path))
 
 
 def _attempt(store: Store, trial: TrialFolder, number: int, end: End | None) -> AttemptFacts:
@@ -235,5 +235,5 @@ def _run_json(run: RunFacts) -> dict[str, Any]:
             for each in run.attempts
         ],
         "mlflow": dict(run.pages),
-        "folder": str(run.folder),
+        "folder": run.folder,
     }

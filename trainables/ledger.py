@@ -221,11 +221,13 @@ class AttemptFolder:
 
     def write_checkpoint(self, epoch: int, content: bytes) -> None:
         """Keep a checkpoint of this epoch's end, and of the earlier ones only the newest."""
-        written = f"{self.path}/checkpoint.new"
         with ThreadPoolExecutor(1) as other:  # the digest takes as long as the disk does
             digest = other.submit(_digest, content)
-            self.store.write(written, content)
-        self.store.rename(written, f"{self.path}/checkpoint-{epoch:06d}-{digest.result()}.safetensors")
+            self.store.write_as(
+                f"{self.path}/checkpoint.new",
+                content,
+                lambda: f"{self.path}/checkpoint-{epoch:06d}-{digest.result()}.safetensors",
+            )
         for name in self.checkpoint_names()[CHECKPOINTS_KEPT:]:
             self.store.delete(f"{self.path}/{name}")
 
@@ -268,10 +270,15 @@ class AttemptFolder:
         except (FileNotFoundError, Damaged):
             return None
 
+    @property
+    def crash_path(self) -> str:
+        """Where the process writes while it crashes."""
+        return f"{self.path}/crash.txt"
+
     def crash(self) -> str:
         """Return what the process wrote while it crashed: a Python stack, or nothing."""
         try:
-            return self.store.read(f"{self.path}/crash.txt").decode(errors="replace")
+            return self.store.read(self.crash_path).decode(errors="replace")
         except FileNotFoundError:
             return ""
 

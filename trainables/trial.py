@@ -132,7 +132,7 @@ class Trial(tune.Trainable):
 
         if not launches.is_recorded(self.store, self.job.launch):  # a node that joined after the launch's probe
             raise FileNotFoundError(
-                errno.ENOENT, f"on {socket.gethostname()} it is not the folder that this launch writes to"
+                errno.ENOENT, f"on {socket.gethostname()} it is not the store that this launch writes to"
             )
         self.begun = True
         self.stop_polled, self.stopping = 0.0, False
@@ -148,7 +148,7 @@ class Trial(tune.Trainable):
         folder = trial.begin(self._new_attempt(numbers[-1] + 1 if numbers else 1))
         if folder is None:
             return ""
-        self.watchdog = Watchdog(self.store.root / folder.path / "crash.txt", self.job.silent_after_s)
+        self.watchdog = Watchdog(self.store.scratch(folder.crash_path), self.job.silent_after_s)
         self.attempt = self._running(folder)
         return self.attempt.note
 

@@ -18,8 +18,8 @@ OUT_S = 30.0
 AT_ONCE_S = 5.0
 SEED = 20250701
 
-WRITE, CREATE, RENAME = (f"trainables.store:Store.{name}" for name in ("write", "create", "rename"))
-BESIDE = "trainables.store:_write_beside"  # a write's temporary file, before it gets its name
+WRITE, CREATE, RENAME = (f"trainables.folder_store:FolderStore.{name}" for name in ("write", "create", "rename"))
+BESIDE = "trainables.folder_store:_write_beside"  # a write's temporary file, before it gets its name
 MLFLOW = "mlflow.tracking.client:MlflowClient"
 ARTIFACT = "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.log_artifacts"
 

@@ -8,8 +8,9 @@ import pytest
 
 from sweeps.deaths import MAX_PROCESS_DEATHS, Deaths
 from tests.sweeps import ledgers
+from trainables.folder_store import FolderStore
 from trainables.ledger import AttemptFolder, End, TrialFolder
-from trainables.store import Store, open_store
+from trainables.store import open_store
 
 KEY = ledgers.small_sweep().trial_keys[0]
 OUT_OF_MEMORY = "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory."
@@ -123,7 +124,7 @@ def test_a_store_that_fails_meanwhile_is_told_and_raises_nothing(
     def full(*_arguments: Any) -> bool:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "create", full)
+    monkeypatch.setattr(FolderStore, "create", full)
     assert launch.dies() is None
     assert launch.said == [
         f"trial {KEY[:12]}: its process died, and that could not be kept: [Errno 28] No space left on device"
