@@ -1,8 +1,8 @@
 """What the launch makes of a trial whose process died: try again, or end the trial with the reason.
 
-Tune starts a trial again whose process died, up to `MAX_PROCESS_DEATHS` times. A trial that was silent for too long
-is not tried again, and one that ran out of memory once only: an end in the ledger is all it takes, since a trial that
-has ended does not begin.
+Tune starts a trial again whose process died, up to `MAX_PROCESS_DEATHS` times; a node that was lost is not held against
+its trials. A trial that was silent for too long is not tried again, and one that ran out of memory once only: an end in
+the ledger is all it takes, since a trial that has ended does not begin.
 """
 
 import time
@@ -21,6 +21,7 @@ MAX_PROCESS_DEATHS = 3
 MAX_OUT_OF_MEMORY = 2
 FATAL = "Fatal Python error: "
 UNKNOWN = "killed from outside (by the system, for lack of memory, or by somebody), or it ended itself"
+NODE_LOST = "its node has died"
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")
 
 
@@ -57,7 +58,10 @@ class Deaths(Callback):
     def _died(self, trial: Trial, *, last: bool) -> None:
         folder = TrialFolder(self.store, trial.config["trial_key"])
         try:
-            self._record(folder, _what_ray_says(trial), last=last)
+            ray_says = _what_ray_says(trial)
+            if NODE_LOST in ray_says:
+                trial.max_failures += 1  # Tune counts it as if the trial were to blame
+            self._record(folder, ray_says, last=last)
         except Exception as error:  # Tune ends the whole sweep if a callback raises
             self.warn(f"trial {folder.key[:12]}: its process died, and that could not be kept: {error}")
         self.changed(folder.key, last)
@@ -83,6 +87,8 @@ class Deaths(Callback):
             return Death(cause="silent", reason=f"no sign of life for {self.silent_after_s:g} s", time=now)
         if any(text in ray_says for text in LOW_MEMORY):
             return Death(cause="out of memory", reason="Ray ended it before the machine ran out of memory", time=now)
+        if NODE_LOST in ray_says:
+            return Death(cause="node lost", reason="its node died, hung, or was cut off", time=now)
         crashed = crash.startswith(FATAL)
         reason = crash.splitlines()[0].removeprefix(FATAL) if crashed else UNKNOWN
         return Death(cause="crashed", reason=reason, time=now)
@@ -107,6 +113,7 @@ class Deaths(Callback):
 def _reason(deaths: list[Death], silent_after_s: float) -> str:
     if not deaths:
         return f"its process died {MAX_PROCESS_DEATHS + 1} times before it could begin"
+    deaths = [death for death in deaths if death.cause != "node lost"] or deaths
     last = deaths[-1]
     if last.cause == "silent":
         return f"silent for more than {silent_after_s:g} s: it hung, or a step takes longer; see --silent-after"
@@ -116,6 +123,7 @@ def _reason(deaths: list[Death], silent_after_s: float) -> str:
 
 
 def _what_ray_says(trial: Trial) -> str:
-    """Return what Tune wrote down about the trial's failures."""
+    """Return what Tune wrote down about the trial's last failure: it keeps them all in one file."""
     file = trial.error_file
-    return Path(file).read_text(errors="replace") if file and Path(file).exists() else ""
+    said = Path(file).read_text(errors="replace") if file and Path(file).exists() else ""
+    return said.rpartition("Failure # ")[2]

@@ -198,7 +198,8 @@ class Trial(tune.Trainable):
     def _stop_requested(self) -> bool:
         now = time.monotonic()
         if not self.stopping and now - self.stop_polled >= POLL_STOP_EVERY_S:
-            self.stopping = launches.stop_requested(self.store, self.job.launch)
+            stop = launches.stop_requested(self.store, self.job.launch)
+            self.stopping = stop or (self.attempt is not None and self.attempt.folder.is_superseded())
             self.stop_polled = now
             if self.watchdog is not None:
                 self.watchdog.beat()

@@ -16,6 +16,8 @@ OUT_OF_MEMORY = "ray.exceptions.OutOfMemoryError: Task was killed due to the nod
 STACK = (
     'Fatal Python error: Segmentation fault\n\nThread 0x1 (most recent call first):\n  File "x.py", line 3 in crash\n'
 )
+NODE_LOST = "Failure # {} (occurred at 2026-11-26)\nThe actor died because its node has died. Node Id: 5f\n"
+OWN = "Failure # {} (occurred at 2026-11-26)\nThe actor is dead because its worker process has died.\n"
 HANG = 'Timeout (0:00:05)!\nThread 0x1 (most recent call first):\n  File "x.py", line 7 in wait\n'
 
 
@@ -44,9 +46,12 @@ class Launch:
 
     def dies(self, *, last: bool = False, ray_says: str = "") -> End | None:
         self.errors.write_text(ray_says)
-        tune_trial: Any = SimpleNamespace(config={"trial_key": KEY}, error_file=str(self.errors))
+        tune_trial: Any = SimpleNamespace(
+            config={"trial_key": KEY}, error_file=str(self.errors), max_failures=MAX_PROCESS_DEATHS
+        )
         tell = self.deaths.on_trial_error if last else self.deaths.on_trial_recover
         tell(iteration=1, trials=[], trial=tune_trial)
+        self.forgiven = tune_trial.max_failures - MAX_PROCESS_DEATHS
         return self.trial.end()
 
 
@@ -128,3 +133,23 @@ def test_a_store_that_fails_meanwhile_is_told_and_raises_nothing(
     assert launch.said == [
         f"trial {KEY[:12]}: its process died, and that could not be kept: [Errno 28] No space left on device"
     ]
+
+
+def test_a_lost_node_is_not_held_against_its_trials(launch: Launch) -> None:
+    for number in range(1, 9):
+        launch.attempt()
+        assert launch.dies(ray_says="".join(NODE_LOST.format(each + 1) for each in range(number))) is None
+        assert launch.forgiven == 1
+    assert launch.trial.attempts()[-1].number == 8
+    death = AttemptFolder(launch.trial, 8).death()
+    assert death is not None
+    assert (death.cause, death.reason) == ("node lost", "its node died, hung, or was cut off")
+    said = NODE_LOST.format(1)
+    for number in range(MAX_PROCESS_DEATHS + 1):
+        launch.attempt()
+        said += OWN.format(number)  # Tune appends
+        end = launch.dies(last=number == MAX_PROCESS_DEATHS, ray_says=said)
+        assert launch.forgiven == 0
+    assert end is not None
+    assert end.reason is not None
+    assert end.reason.startswith(f"its process died {MAX_PROCESS_DEATHS + 1} times: killed from outside")
