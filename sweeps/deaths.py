@@ -13,6 +13,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from sweeps.cluster import alive_nodes
 from trainables.ledger import AttemptFolder, Death, End, TrialFolder
 from trainables.store import Store
 from trainables.watchdog import SILENT
@@ -21,7 +22,6 @@ MAX_PROCESS_DEATHS = 3
 MAX_OUT_OF_MEMORY = 2
 FATAL = "Fatal Python error: "
 UNKNOWN = "killed from outside (by the system, for lack of memory, or by somebody), or it ended itself"
-NODE_LOST = "its node has died"
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")
 
 
@@ -36,12 +36,14 @@ class Deaths(Callback):
         silent_after_s: float,
         changed: Callable[[str, bool], None],
         warn: Callable[[str], None],
+        nodes: Callable[[], list[dict[str, Any]]] = alive_nodes,
     ) -> None:
         self.store = store
         self.launch = launch
         self.silent_after_s = silent_after_s
         self.changed = changed
         self.warn = warn
+        self.nodes = nodes
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
         """Record a death after which Tune starts the trial again."""
@@ -58,16 +60,18 @@ class Deaths(Callback):
     def _died(self, trial: Trial, *, last: bool) -> None:
         folder = TrialFolder(self.store, trial.config["trial_key"])
         try:
-            ray_says = _what_ray_says(trial)
-            if NODE_LOST in ray_says:
-                trial.max_failures += 1  # Tune counts it as if the trial were to blame
-            self._record(folder, ray_says, last=last)
+            mine = [attempt for attempt in folder.attempts() if attempt.launch == self.launch]
+            alive = {node["NodeID"] for node in self.nodes()}
+            on_lost_nodes = {attempt.number for attempt in mine if attempt.node not in alive}
+            trial.max_failures = MAX_PROCESS_DEATHS + len(on_lost_nodes)  # Tune counts as if the trial were to blame
+            self._record(folder, [attempt.number for attempt in mine], on_lost_nodes, _what_ray_says(trial), last=last)
         except Exception as error:  # Tune ends the whole sweep if a callback raises
             self.warn(f"trial {folder.key[:12]}: its process died, and that could not be kept: {error}")
         self.changed(folder.key, last)
 
-    def _record(self, folder: TrialFolder, ray_says: str, *, last: bool) -> None:
-        mine = [attempt.number for attempt in folder.attempts() if attempt.launch == self.launch]
+    def _record(
+        self, folder: TrialFolder, mine: list[int], on_lost_nodes: set[int], ray_says: str, *, last: bool
+    ) -> None:
         if folder.end() is not None:
             return
         deaths = []
@@ -75,7 +79,8 @@ class Deaths(Callback):
             attempt = AttemptFolder(folder, number)
             if attempt.death() is None:
                 attempt.record_death(self._death(attempt, ray_says))
-            deaths += [death for death in (attempt.death(),) if death is not None]
+            if number not in on_lost_nodes:
+                deaths += [death for death in (attempt.death(),) if death is not None]
         causes = [death.cause for death in deaths]
         if last or "silent" in causes or causes.count("out of memory") >= MAX_OUT_OF_MEMORY:
             self._end(folder, mine, deaths)
@@ -87,8 +92,6 @@ class Deaths(Callback):
             return Death(cause="silent", reason=f"no sign of life for {self.silent_after_s:g} s", time=now)
         if any(text in ray_says for text in LOW_MEMORY):
             return Death(cause="out of memory", reason="Ray ended it before the machine ran out of memory", time=now)
-        if NODE_LOST in ray_says:
-            return Death(cause="node lost", reason="its node died, hung, or was cut off", time=now)
         crashed = crash.startswith(FATAL)
         reason = crash.splitlines()[0].removeprefix(FATAL) if crashed else UNKNOWN
         return Death(cause="crashed", reason=reason, time=now)
@@ -113,7 +116,6 @@ class Deaths(Callback):
 def _reason(deaths: list[Death], silent_after_s: float) -> str:
     if not deaths:
         return f"its process died {MAX_PROCESS_DEATHS + 1} times before it could begin"
-    deaths = [death for death in deaths if death.cause != "node lost"] or deaths
     last = deaths[-1]
     if last.cause == "silent":
         return f"silent for more than {silent_after_s:g} s: it hung, or a step takes longer; see --silent-after"

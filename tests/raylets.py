@@ -31,6 +31,14 @@ def settings() -> dict[str, str]:
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
+def gone(process: psutil.Process) -> bool:
+    """Say whether a process has ended, whoever has yet to take note of it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @dataclass
 class Node:
     """One `ray start` and all that it started."""
@@ -167,6 +175,17 @@ class Cluster:
         for node in nodes:
             wait_for_text("Ray runtime started", node.process, node.log)
         sys.stdout.write(f"nodes are up after {time.monotonic() - begun:.1f} s\n")
+
+
+def driver(cluster: Cluster) -> list[psutil.Process]:
+    """Return the process of the job that launches a sweep on the head, none if there is none now."""
+    assert cluster.head is not None
+    found = []
+    for each in cluster.head.tree():
+        with suppress(psutil.NoSuchProcess):
+            if each.name() == "softaug" and not gone(each):
+                found.append(each)
+    return found
 
 
 def _ports(names: Iterable[str]) -> list[str]:

@@ -36,7 +36,7 @@ ATTEMPT = re.compile(r"(?:attempt-)?([0-9]{4})(?:\.json)?")
 
 
 class Attempt(Entry):
-    """One start of a trial: by which launch, where, when (Unix seconds), from which code."""
+    """One start of a trial: by which launch, where, when (Unix seconds), from which code. `node`: Ray's id of it."""
 
     number: int
     launch: str
@@ -45,6 +45,7 @@ class Attempt(Entry):
     started: float
     git_commit: str
     git_dirty: bool
+    node: str = "unknown"  # so it is where an older softaug began the attempt
 
 
 class Row(Entry):
@@ -62,7 +63,7 @@ class Row(Entry):
 class Death(Entry):
     """How the process of an attempt died, as the launch saw it; `time` is Unix seconds."""
 
-    cause: Literal["crashed", "out of memory", "silent", "node lost"]
+    cause: Literal["crashed", "out of memory", "silent"]
     reason: str
     time: float
 

@@ -185,6 +185,7 @@ class Trial(tune.Trainable):
             started=time.time(),
             git_commit=self.job.git_commit,
             git_dirty=self.job.git_dirty,
+            node=ray.get_runtime_context().get_node_id(),
         )
 
     def _splits(self, data: Data, device: "torch.device") -> "Splits":

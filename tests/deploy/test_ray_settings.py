@@ -1,4 +1,4 @@
-"""Ray's settings are in one file: Ray knows each of them, every way to start a cluster reads it, and what it promises."""
+"""Ray's settings are in one file: Ray knows each of them, and every way to start a cluster reads it."""
 
 from pathlib import Path
 from typing import Any
