@@ -76,10 +76,12 @@ lock:
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-annotate --no-header \
 	  --output-file deploy/requirements.lock
 
-# What only the system can give: Chromium looks at pages in the tests, Fashion-MNIST is a data set (Debian, Ubuntu).
+# What only the system can give (Debian, Ubuntu): Chromium looks at pages in the tests, PostgreSQL and ip (networks whose
+# cables are pulled) are for the tests of faults, Fashion-MNIST is a data set.
 system-packages:
 	apt-get update --quiet
-	apt-get install --quiet --yes --no-install-recommends chromium dataset-fashion-mnist fonts-dejavu-core g++ git
+	apt-get install --quiet --yes --no-install-recommends chromium dataset-fashion-mnist fonts-dejavu-core g++ \
+	  git iproute2 postgresql
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

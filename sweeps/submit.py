@@ -11,6 +11,8 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 RECONNECT_S = 1.0
+QUIET_S = 90.0  # a launch says something once a minute; a connection that was cut says nothing for ever
 AWAY_S = 60.0  # a head that comes back after longer has forgotten its jobs
 INTERRUPTED = 130
+LOST = -1  # no exit code at all
 
 
 def checked(
@@ -63,29 +67,44 @@ def _unfit_store(store: str | None) -> list[str]:
     return [f"store {store}: give its absolute path on the cluster's nodes, or s3://bucket/prefix, with --store"]
 
 
-def submit(
-    cluster: str,
-    jobs: Sequence[JobEntry],
-    sweep: str,
-    resolved: ResolvedSweep,
-    *,
-    store: str | None,
-    options: Sequence[str],
-) -> str:
-    """Launch a sweep on the cluster with these options of `softaug launch`; return the job's id. Raises JobRuns."""
-    experiment = resolved.experiment
-    running = next((job for job in jobs if job.runs and _number(job.id, experiment)), None)
-    if running is not None:
-        raise JobRuns(_runs_already(running, cluster))
-    number = max([_number(job.id, experiment) or 0 for job in jobs], default=0) + 1
+class JobLost(Exception):
+    """A job whose end nobody will tell: its head is gone, or another one that knows nothing of it answers."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is sent to a cluster to launch a sweep, as often as it takes. `told`: what the head keeps with the job."""
+
+    experiment: str
+    command: tuple[str, ...]
+    told: dict[str, str]
+    files: dict[str, str]
+
+
+def prepare(sweep: str, resolved: ResolvedSweep, *, store: str | None, options: Sequence[str]) -> Submission:
+    """Return the submission of a sweep with these options of `softaug launch`."""
     path = locate(sweep)
     uploaded = path.parent != CATALOG
     named = f"{resolved.name}.yaml" if uploaded else path.stem
     described = f"{submitted.VARIABLE}={submitted.described(resolved)}"
     command = ["env", described, "softaug", "launch", named, "--address", "auto", "--scale", resolved.scale]
-    told = {"sweep": experiment} | ({} if store is None else {"store": store})
+    told = {"sweep": resolved.experiment} | ({} if store is None else {"store": store})
     files = {named: read(path)} if uploaded else {}
-    return _submit(cluster, f"{experiment}-{number:04d}", [*command, *_store(told), *options], told, files)
+    return Submission(resolved.experiment, (*command, *_store(told), *options), told, files)
+
+
+def submit(cluster: str, jobs: Sequence[JobEntry], wanted: Submission) -> str:
+    """Launch a sweep on the cluster that knows these jobs; return the new job's id. Raises JobRuns."""
+    running = job_that_runs(jobs, wanted.experiment)
+    if running is not None:
+        raise JobRuns(_runs_already(running, cluster))
+    number = max([_number(job.id, wanted.experiment) or 0 for job in jobs], default=0) + 1
+    return _submit(cluster, f"{wanted.experiment}-{number:04d}", wanted.command, wanted.told, wanted.files)
+
+
+def job_that_runs(jobs: Sequence[JobEntry], experiment: str) -> JobEntry | None:
+    """Return the job that launches a sweep now."""
+    return next((job for job in jobs if job.runs and _number(job.id, experiment)), None)
 
 
 def stop(cluster: str, job: JobEntry) -> str:
@@ -122,43 +141,48 @@ def job_of(jobs: Sequence[JobEntry], sweep: str, scale: str | None, cluster: str
 def follow(cluster: str, job: str, show: Callable[[str], None]) -> int:
     """Show what a job prints until it ends, from its beginning; return its exit code. Raises KeyboardInterrupt.
 
-    A head that does not answer for `AWAY_S` is given up: 1.
+    Raises JobLost if the head knows no such job, or does not answer for `AWAY_S`, or the job ended without a code.
     """
     client = _client(cluster)
     shown, heard = 0, time.monotonic()
     while True:
         shown = asyncio.run(_tail(client, job, shown, show))
         try:
-            info = client.get_job_info(job)
+            found = dashboard.job(cluster, job)
             heard = time.monotonic()
-        except (OSError, RuntimeError) as error:
+        except (OSError, HTTPException, ValueError, LookupError) as error:
             if time.monotonic() - heard > AWAY_S:
-                show(f"{cluster} does not answer ({_in_a_line(error)}); if the head is gone, so is job {job}\n")
-                return 1
+                gone = f"{cluster} does not answer ({_in_a_line(error)}); if the head is gone, so is job {job}"
+                raise JobLost(gone) from None
         else:
-            if info.status.is_terminal():
+            if found is None:
+                raise JobLost(f"{cluster} knows no job {job}: the head that ran it is gone")
+            if not found.runs:
                 break
         time.sleep(RECONNECT_S)
-    if info.status == "STOPPED":
+    if found.status == "STOPPED":
         return INTERRUPTED
-    if info.driver_exit_code is None:
-        show(f"job {job}: {_in_a_line(info.message or 'it never started')}\n")
-        return 1
-    return int(info.driver_exit_code)
+    if found.exit_code is None:
+        raise JobLost(f"job {job}: {_in_a_line(found.message or 'it never started')}")
+    return found.exit_code
 
 
 async def _tail(client: "JobSubmissionClient", job: str, shown: int, show: Callable[[str], None]) -> int:
-    """Show a job's output after the first `shown` characters while the connection lasts; return how many there were."""
+    """Show a job's output after the first `shown` characters while the connection lasts and is not quiet for long.
+
+    Returns how many characters there were.
+    """
     from aiohttp import ClientError
 
     seen = 0
+    told = aiter(client.tail_job_logs(job))
     try:
-        async for text in client.tail_job_logs(job):
+        while (text := await asyncio.wait_for(anext(told, None), QUIET_S)) is not None:
             new = text[max(shown - seen, 0) :]
             seen += len(text)
             if new:
                 show(new)
-    except (OSError, RuntimeError, ClientError):
+    except (OSError, RuntimeError, ClientError):  # a TimeoutError is an OSError
         pass  # the connection broke: whoever asks again begins with the first character
     return max(seen, shown)
 

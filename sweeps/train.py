@@ -26,6 +26,7 @@ from sweeps.halving import HalvingScheduler
 from sweeps.provenance import code
 from sweeps.resolved import ResolvedSweep
 from sweeps.searcher import LedgerSearcher
+from sweeps.waiting import Waiting
 from trainables.trial import Job, Trial
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def train(
         run_config=tune.RunConfig(
             name=launch,
             storage_path=folder,
-            callbacks=[deaths],
+            callbacks=[deaths, Waiting(sweep.resources, warn)],
             failure_config=tune.FailureConfig(max_failures=MAX_PROCESS_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,

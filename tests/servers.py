@@ -43,22 +43,29 @@ def process(command: list[str], log: Path, env: dict[str, str] | None = None) ->
 
 @dataclass
 class MlflowServer:
-    """A real MLflow server on sqlite with served artifacts, that can be killed and come back as it was."""
+    """A real MLflow server with served artifacts, that can be killed and come back as it was.
+
+    `database`: its address, sqlite in the folder unless given. A host other than this one has a network namespace.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
     running: "subprocess.Popen[bytes] | None" = None
+    database: str = ""
+    host: str = "127.0.0.1"
+    namespace: str | None = None
 
     @property
     def url(self) -> str:
         """Return its address, the same each time."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         command = [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"),
+            *([] if self.namespace is None else ["ip", "netns", "exec", self.namespace]),
+            *(sys.executable, "-m", "mlflow", "server", "--host", self.host, "--port", str(self.port)),
+            *("--workers", "1", "--backend-store-uri", self.database or f"sqlite:///{self.folder / 'server.db'}"),
             *("--artifacts-destination", str(self.folder / "served")),
         ]
         log = self.folder / "server.log"

@@ -185,6 +185,7 @@ class Trial(tune.Trainable):
             started=time.time(),
             git_commit=self.job.git_commit,
             git_dirty=self.job.git_dirty,
+            node=ray.get_runtime_context().get_node_id(),
         )
 
     def _splits(self, data: Data, device: "torch.device") -> "Splits":
@@ -198,7 +199,8 @@ class Trial(tune.Trainable):
     def _stop_requested(self) -> bool:
         now = time.monotonic()
         if not self.stopping and now - self.stop_polled >= POLL_STOP_EVERY_S:
-            self.stopping = launches.stop_requested(self.store, self.job.launch)
+            stop = launches.stop_requested(self.store, self.job.launch)
+            self.stopping = stop or (self.attempt is not None and self.attempt.folder.is_superseded())
             self.stop_polled = now
             if self.watchdog is not None:
                 self.watchdog.beat()

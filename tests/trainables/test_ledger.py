@@ -68,6 +68,17 @@ def test_a_trial_ends_once(trial: TrialFolder) -> None:
     assert ended.state == "finished"
 
 
+def test_an_attempt_that_was_given_up_for_dead_cannot_end_the_trial(trial: TrialFolder) -> None:
+    first = begun(trial, 1)
+    assert not first.is_superseded()
+    second = begun(trial, 2)
+    assert first.is_superseded()
+    assert not second.is_superseded()
+    assert not trial.finish(end("finished", number=1))
+    assert trial.end() is None
+    assert trial.finish(end("finished", number=2))
+
+
 def test_a_failed_trial_is_reopened_and_its_first_end_is_kept(trial: TrialFolder) -> None:
     begun(trial, 1)
     trial.finish(end("failed"))
