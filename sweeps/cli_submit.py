@@ -42,7 +42,9 @@ def submit(
     """Launch a sweep on a Ray cluster, as a job of its head, and follow it."""
     from sweeps import submit as jobs
 
-    resolved, known = jobs.checked(cluster, sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus, store=store)
+    resolved, known = jobs.checked(
+        cluster, sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus, store=store, tracking_uri=tracking_uri
+    )
     given = {
         "--seeds": seeds,
         "--tracking-uri": tracking_uri,

@@ -80,8 +80,11 @@ def tracking_uri_of(store: Store, given: str | None) -> str:
 
 
 def ui_url(uri: str, port: int = 5000) -> str:
-    """Return the address of MLflow's pages: the server's, or that of `softaug ui`."""
-    return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{port}"
+    """Return the address of MLflow's pages: the server's, without user and password, or that of `softaug ui`."""
+    if not uri.startswith("http"):
+        return f"http://127.0.0.1:{port}"
+    scheme, _, place = uri.rstrip("/").partition("://")
+    return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def without_password(uri: str) -> str:
