@@ -118,9 +118,7 @@ def main() -> None:
     from sweeps.cluster import QUIET
 
     os.environ.update(QUIET)
-    from trainables.attempt import cpu_name
-
-    print(f"{cpu_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before", flush=True)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="many-") as temporary, ExitStack() as stack:
         folder, address = Path(temporary), None
         (folder / "nodes").mkdir()
@@ -129,6 +127,9 @@ def main() -> None:
         for number in range(NODES):
             address = stack.enter_context(raylet(folder, number, address))
         found = launched(folder, str(address))
+    from trainables.attempt import cpu_name  # with torch, whose memory would be measured
+
+    print(f"{cpu_name()}, {os.cpu_count()} cores, load {load:.1f} before")
     print(f"{SLOTS} of {TRIALS} trials ran at once: on {NODES} nodes {sorted(found['nodes'].values())}")
     print(f"first trial after {found['first']:.1f} s, {SLOTS} at once {found['all']:.1f} s later, ", end="")
     print(f"over after {found['total']:.1f} s; driver {found['cpu']:.1f} CPU s, {found['peak_mb']:.0f} MB")

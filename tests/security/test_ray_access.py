@@ -4,6 +4,8 @@ import os
 import re
 import secrets as random
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -126,19 +128,27 @@ def test_the_only_port_that_answers_without_the_token_shows_measurements(head: s
     assert len(open_to_all) == 1
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Return a folder with a short path: Ray's sockets lie far below it."""
+    with tempfile.TemporaryDirectory(prefix="l", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def test_a_launch_of_this_machine_opens_less_and_wants_its_own_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No dashboard, no Ray Client; and the token is nowhere but in the environment of its own processes."""
-    sweep, home, temporary = tmp_path / "tiny.yaml", tmp_path / "home", tmp_path / "t"
+    sweep, home = tmp_path / "tiny.yaml", tmp_path / "home"
     home.mkdir()
-    temporary.mkdir()
     sweep.write_text(tiny_sweep(epochs=5000, seeds=(0,)))
     command = [str(SOFTAUG), "launch", str(sweep), "--store", str(tmp_path / "runs"), "--offline"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     log = tmp_path / "launch.log"
-    with servers.process(command, log, env={**clean, "HOME": str(home), "TMPDIR": str(temporary)}) as launch:
-        until(lambda: list((tmp_path / "runs").glob("trials/*/*/0001/epochs.jsonl")), "the first rows")
+    with servers.process(command, log, env={**clean, "HOME": str(home), "TMPDIR": str(short_folder)}) as launch:
+        rows = tmp_path.joinpath("runs").glob
+        until(lambda: launch.poll() is not None or list(rows("trials/*/*/0001/epochs.jsonl")), "the first rows")
+        assert launch.poll() is None, log.read_text()
         sockets = listening(launch.pid)
         assert {what for what, _, _ in sockets} == set(LISTENERS) - {"dashboard", "client"}
         (port,) = {port for what, _, port in sockets if what == "gcs"}
@@ -146,5 +156,6 @@ def test_a_launch_of_this_machine_opens_less_and_wants_its_own_token(
         (problem,) = unreachable_ray(f"127.0.0.1:{port}")
         assert "it wants a token and we have none" in problem
         assert list(home.iterdir()) == [], "Ray would have written a token that all can read"
-
-        assert [oct(each.stat().st_mode & 0o777) for each in temporary.glob("softaug-ray-*")] == ["0o700", "0o700"]
+        modes = {each.name: oct(each.stat().st_mode & 0o777) for each in short_folder.glob("softaug-ray-*")}
+        assert set(modes.values()) == {"0o700"}, modes
+        assert len(modes) == 2, "Ray's own folder, and Tune's"
