@@ -48,6 +48,8 @@ benchmarks: install
 	$(BIN)/python benchmarks/search_overhead.py
 	$(BIN)/python benchmarks/quickstart.py
 	$(BIN)/python benchmarks/outage.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/concurrency.py
 
 # On a machine with a GPU: parity with the CPU, no host synchronisation, throughput.
 check-gpu: install

@@ -52,7 +52,9 @@ def submit(
     if relaunch and not following:
         raise Refused(["--relaunch: it has to follow the job to see that it is lost; leave --no-follow out"])
 
-    resolved, known = jobs.checked(cluster, sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus, store=store)
+    resolved, known = jobs.checked(
+        cluster, sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus, store=store, tracking_uri=tracking_uri
+    )
     given = {
         "--seeds": seeds,
         "--tracking-uri": tracking_uri,

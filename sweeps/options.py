@@ -93,8 +93,11 @@ def named_tracking_uri(store: Store, given: str | None) -> str:
 
 
 def ui_url(uri: str, port: int = 5000) -> str:
-    """Return the address of MLflow's pages: the server's, or that of `softaug ui`."""
-    return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{port}"
+    """Return the address of MLflow's pages: the server's, without user and password, or that of `softaug ui`."""
+    if not uri.startswith("http"):
+        return f"http://127.0.0.1:{port}"
+    scheme, _, place = uri.rstrip("/").partition("://")
+    return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def without_password(uri: str) -> str:

@@ -20,6 +20,7 @@ from sweeps import dashboard, submitted
 from sweeps.catalog_files import CATALOG, locate, read
 from sweeps.dashboard import JobEntry
 from sweeps.expand import load
+from sweeps.options import without_password
 from sweeps.preflight import Refused
 from sweeps.problems import Problems, known
 from sweeps.resolved import ResolvedSweep
@@ -38,7 +39,14 @@ LOST = -1  # no exit code at all
 
 
 def checked(
-    cluster: str, sweep: str, *, scale: str | None, seeds: Sequence[int] | None, gpus: float | None, store: str | None
+    cluster: str,
+    sweep: str,
+    *,
+    scale: str | None,
+    seeds: Sequence[int] | None,
+    gpus: float | None,
+    store: str | None,
+    tracking_uri: str | None = None,
 ) -> tuple[ResolvedSweep, list[JobEntry]]:
     """Return the sweep and the cluster's jobs. Raises Refused with everything that is wrong with either."""
     problems: list[str] = []
@@ -48,6 +56,11 @@ def checked(
     except Problems as wrong:
         problems += map(str, wrong.problems)
     problems += _unfit_store(store)
+    if "@" in (tracking_uri or ""):
+        problems.append(
+            f"tracking URI {without_password(str(tracking_uri))}: a job's command line is shown to whoever sees the "
+            "cluster; leave user and password out, and put them into ~/.mlflow/credentials on the head"
+        )
     try:
         jobs = dashboard.jobs(cluster)
     except Refused as refused:
