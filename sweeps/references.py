@@ -26,6 +26,9 @@ def _arms(sweep: Node) -> Iterator[Problem]:
                 yield node.problem(f"a second arm is called {name}; the first is in line {lines[name]}", "rename one")
             lines.setdefault(name, node.line)
         yield from _over(sweep, arm)
+        yield from _against(sweep, arm)
+        if arm.at("over").items and arm.has("published"):
+            yield arm.at("published").problem("only an arm without axes has the paper's numbers", "remove over, or it")
     yield from _unknown([sweep.at("baseline")], "arm", _arm_names(sweep))
 
 
@@ -38,6 +41,13 @@ def _over(sweep: Node, arm: Node) -> Iterator[Problem]:
             if field in first:
                 yield node.problem(f"{first[field]} and {name} both run over {field}", "keep one of the two")
             first.setdefault(field, name)
+
+
+def _against(sweep: Node, arm: Node) -> Iterator[Problem]:
+    yield from _unknown([arm.at("against")], "arm", _arm_names(sweep))
+    for name, node in _texts([arm.at("against")]):
+        if name == arm.at("name").value:
+            yield node.problem("an arm cannot be compared with itself", "name another one, or remove against")
 
 
 def _axes(sweep: Node) -> Iterator[Problem]:
@@ -86,6 +96,8 @@ def _scales(sweep: Node) -> Iterator[Problem]:
         for name, dropped in _texts(scale.at("drop").items):
             if name == sweep.at("baseline").value:
                 yield dropped.problem("the baseline cannot be dropped", "every other arm is compared with it")
+            for other in _compared_with(sweep, name) - {gone for gone, _ in _texts(scale.at("drop").items)}:
+                yield dropped.problem(f"{other} is compared with it", f"drop {other}, too, or keep both")
 
 
 def _unknown(nodes: Iterable[Node], what: str, names: Collection[str]) -> Iterator[Problem]:
@@ -98,6 +110,11 @@ def _unknown_keys(mapping: Node, what: str, names: Collection[str]) -> Iterator[
     for name, node in mapping.entries.items():
         if name not in names:
             yield node.problem(f"no {what} is called {name}", known(name, names))
+
+
+def _compared_with(sweep: Node, name: str) -> set[str]:
+    """Return the arms that name this one in `against`."""
+    return {str(arm.at("name").value) for arm in sweep.at("arms").items if arm.at("against").value == name}
 
 
 def _arm_names(sweep: Node) -> list[str]:

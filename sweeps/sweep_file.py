@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from softaug.presets import PresetName
 from softaug.recipe import Recipe
 from softaug.recipe_parts import Part
-from sweeps.resolved import Figure
+from sweeps.resolved import Figure, Published
 from sweeps.search_file import SearchEntry, SearchFields
 from sweeps.sweep_entries import AxisValues, Entry, Label, Name, RecipeFields, Seeds, Text
 
@@ -42,11 +42,17 @@ class AxisEntry(Entry):
 
 
 class ArmEntry(Entry):
-    """A named line of the sweep: the recipe fields it sets and the axes it runs over, the first one outermost."""
+    """A named line of the sweep: the recipe fields it sets and the axes it runs over, the first one outermost.
+
+    An arm without axes may name the paper's numbers for it, `published`. `against`: the arm it is compared with if
+    that is not the sweep's baseline, one with exactly one cell.
+    """
 
     name: Label
     set: RecipeFields = {}
     over: list[str] = []
+    published: list[Published] = []
+    against: str | None = None
 
 
 class ResourcesEntry(Entry):

@@ -38,8 +38,12 @@ def _print_occurrence(each: Occurrence) -> None:
     if not each.estimates:
         say("  no seed has finished")
     differs = "; ".join(_difference(name, own, other) for name, (own, other) in each.differs.items())
-    compared = f"differs from the baseline, {each.sweep.baseline}, in"
-    say_wrapped(f"{compared} {differs}" if differs else "is the baseline", indent=2)
+    base = each.sweep.compared_with(each.cell)
+    if base is None or not differs:
+        say(f"  is {'the' if each.cell.arm == each.sweep.baseline else 'a'} baseline")
+        return
+    article = "the baseline, " if base.arm == each.sweep.baseline else ""
+    say_wrapped(f"differs from {article}{base.arm}{',' if article else ''} in {differs}", indent=2)
 
 
 def _print_run(run: RunFacts, *, with_versions: bool) -> None:

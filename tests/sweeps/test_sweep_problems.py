@@ -229,8 +229,29 @@ def test_the_good_file_is_good() -> None:
         (
             "baseline: hard",
             "baseline: soft",
-            "4: baseline: 2 cells at scale laptop, must be one: every other cell is compared with it "
+            "4: baseline: 2 cells at scale laptop, must be one: other cells are compared with it "
             "(name an arm that runs over no axis)",
+        ),
+        (
+            "radius_px: 1}}}",
+            "radius_px: 1}}, against: sof}",
+            "16: arms[0].against: no arm is called sof (did you mean soft; known: hard, soft)",
+        ),
+        (
+            "radius_px: 1}}}",
+            "radius_px: 1}}, against: hard}",
+            "16: arms[0].against: an arm cannot be compared with itself (name another one, or remove against)",
+        ),
+        (
+            "over: [sigma, k]}",
+            "over: [sigma, k], published: [{table: '2', dataset: cifar10, model: resnet18, method: sa}]}",
+            "17: arms[1].published: only an arm without axes has the paper's numbers (remove over, or it)",
+        ),
+        (
+            "radius_px: 1}}}",
+            "radius_px: 1}}, published: [{table: '2', dataset: cifar10, modle: resnet18, model: m, method: sa}]}",
+            "16: arms[0].published[0].modle: unknown key "
+            "(did you mean model; known: table, dataset, model, method, lr, k)",
         ),
         (
             "field: softening.k",
