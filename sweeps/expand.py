@@ -88,10 +88,10 @@ def _wrong_cells(sweep: Node, scale: str) -> Iterator[Problem]:
     if trials > MAX_TRIALS:
         yield sweep.at("arms").problem(f"{trials} trials at scale {scale}, at most {MAX_TRIALS}", "shorten the axes")
         return
-    sizes = {arm.at("name").value: size(sweep, arm) for arm in arms}
+    sizes = {str(arm.at("name").value): size(sweep, arm) for arm in arms}
     for node in (sweep.at("baseline"), *(arm.at("against") for arm in arms)):
-        if sizes.get(node.value, 1) > 1:
-            message = f"{sizes[node.value]} cells at scale {scale}, must be one: other cells are compared with it"
+        if sizes.get(str(node.value), 1) > 1:
+            message = f"{sizes[str(node.value)]} cells at scale {scale}, must be one: other cells are compared with it"
             yield node.problem(message, "name an arm that runs over no axis")
     yield from _wrong_recipes(sweep, scale)
 

@@ -39,6 +39,7 @@ class Prior(Frozen):
     """What is expected of one trial before any has finished; units and meaning as in a sweep file (`PriorEntry`)."""
 
     minutes_per_trial: float
+    minutes_by_model: dict[str, float] = {}
     factor: float = 2.0
     disk_mb_per_trial: float | None = None
     seed_sd: float | None = None

@@ -53,6 +53,12 @@ def test_a_baseline_that_names_an_arm_is_compared_with_it() -> None:
     assert pairs(sweep) == [("wide hard", "hard"), ("wide soft", "wide hard")]
 
 
+def test_a_scale_may_keep_some_arms_and_have_a_baseline_of_its_own() -> None:
+    sweep = resolve(FILE + "  wide: {keep: [wide hard, wide soft], baseline: wide hard}\n", "f.yaml", scale="wide")
+    assert ([cell.arm for cell in sweep.cells], sweep.baseline) == (["wide hard", "wide soft"], "wide hard")
+    assert pairs(sweep) == [("wide soft", "wide hard")]
+
+
 def test_the_papers_numbers_are_carried_to_the_cell() -> None:
     sweep = stored(resolve(FILE, "f.yaml"))
     reference = Published(table="2", dataset="cifar10", model="resnet18", method="baseline")
@@ -75,7 +81,8 @@ def test_a_sweep_stored_before_is_compared_with_its_baseline() -> None:
         (
             "[soft]",
             "[wide hard]",
-            "16: scales.small.drop[0]: wide soft is compared with it (drop wide soft, too, or keep both)",
+            "16: scales.small.drop[0]: wide soft is compared with wide hard, which is left out "
+            "(drop both, or keep both)",
         ),
         (
             "against: wide hard",

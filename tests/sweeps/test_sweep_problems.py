@@ -208,7 +208,7 @@ def test_the_good_file_is_good() -> None:
                 ),
                 (
                     "minutes_per_trial: 1, sed_sd: 1",
-                    "sed_sd: unknown key (did you mean seed_sd; known: minutes_per_trial, factor, "
+                    "sed_sd: unknown key (did you mean seed_sd; known: minutes_per_trial, minutes_by_model, factor, "
                     "disk_mb_per_trial, seed_sd)",
                 ),
             )
@@ -216,8 +216,8 @@ def test_the_good_file_is_good() -> None:
         (
             "laptop: {}",
             "laptop: {prior: {minutes_per_trial: 1, facto: 2}}",
-            "21: scales.laptop.prior.facto: unknown key (did you mean factor; known: minutes_per_trial, factor, "
-            "disk_mb_per_trial, seed_sd)",
+            "21: scales.laptop.prior.facto: unknown key (did you mean factor; known: minutes_per_trial, "
+            "minutes_by_model, factor, disk_mb_per_trial, seed_sd)",
         ),
         ("cpus: 1", "cpu: 1", "19: resources.cpu: unknown key (did you mean cpus; known: cpus, gpus)"),
         # References.
@@ -306,6 +306,23 @@ def test_the_good_file_is_good() -> None:
         ),
         (
             "laptop: {}",
+            "laptop: {keep: [soft]}",
+            "21: scales.laptop.keep: the baseline cannot be dropped (every other arm is compared with it)",
+        ),
+        (
+            "laptop: {}",
+            "laptop: {baseline: sof}",
+            "21: scales.laptop.baseline: no arm is called sof (did you mean soft; known: hard, soft)",
+        ),
+        (
+            "laptop: {}",
+            "laptop: {prior: {minutes_per_trial: 1, minutes_by_model: {resnet9: 1}}}",
+            "21: scales.laptop.prior.minutes_by_model.resnet9: no network is called resnet9 (did you mean "
+            "resnet8; known: resnet8, resnet20, resnet18, resnet50, resnet101, wide-resnet28-10, pyramidnet272, "
+            "efficientnet-b0, torchvision-resnet50, torchvision-resnet101)",
+        ),
+        (
+            "laptop: {}",
             "laptop: {axes: {sgima: [1]}}",
             "21: scales.laptop.axes.sgima: no axis is called sgima (did you mean sigma; known: sigma, k)",
         ),
@@ -317,7 +334,8 @@ def test_the_good_file_is_good() -> None:
         (
             "laptop: {}",
             "laptop: {preset: authors}",
-            "21: scales.laptop.preset: unknown key (known: seeds, base, axes, arms, drop, search, resources, prior)",
+            "21: scales.laptop.preset: unknown key (known: seeds, baseline, base, axes, arms, drop, "
+            "keep, search, resources, prior)",
         ),
         (
             "apply_to: target}}, over: [sigma, k]}",
