@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from analysis.paper_layouts import DATA, ECE, ERROR, MODELS, TABLE_2, Place
-from analysis.paper_results import OCCLUDED
+from analysis.paper_results import INCREASE, OCCLUDED, REDUCTION
 
 Terms = tuple[tuple[float, Place], ...]
 
@@ -92,7 +92,24 @@ ECE_ON_IMAGENET = {
     for data in ("imagenet1k", "imagenetv2")
 }
 
+FIGURE_1 = (
+    ("U(−16, 16) increases the error", "hard_crop_uniform_16", INCREASE),
+    ("Gaussian crops alone reduce it", "hard_crop_gaussian", REDUCTION),
+    ("softened Gaussian crops reduce it", "sa_target_and_weight", REDUCTION),
+)
+
 CLAIMS = (
+    Claim(
+        "wide-crops",
+        "Naively increasing the augmentation range without reducing target confidence increases error, but softening "
+        "the target label by reducing the target confidence for extreme augmentations reduces the error.",
+        "Figure 1, caption; section 4.1",
+        "against crops of U(−4, 4): error up for U(−16, 16), down for Gaussian crops, softened or not",
+        tuple(
+            Part(row, ((1.0, Place("text", "cifar100", "resnet18", method, metric)),))
+            for row, method, metric in FIGURE_1
+        ),
+    ),
     Claim(
         "doubles-ra",
         "Soft Augmentation (SA) with a fixed softening curve of k=2 doubles the top-1 error reduction of RandAugment "

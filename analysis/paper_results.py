@@ -6,7 +6,7 @@ which setting its number is of: then each is shown. A cell that two sweeps share
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.cells import CellRuns
 from analysis.paper_layouts import ECE, ERROR, Place
@@ -16,6 +16,7 @@ from analysis.runs import TrialRun
 from sweeps.resolved import Published, ResolvedSweep
 
 OCCLUDED = "top1_accuracy_pct_occlusion80"
+INCREASE, REDUCTION = "top1_error_increase_pp", "top1_error_reduction_pp"  # of a cell over its own baseline
 METRICS = {ERROR: "test/top1_error", ECE: "test/ece"}
 
 
@@ -40,6 +41,11 @@ class Filled:
         return self.results.sweep.experiment if self.results else ""
 
     @property
+    def scale(self) -> str:
+        """The sweep's scale, empty without a cell."""
+        return self.results.sweep.scale if self.results else ""
+
+    @property
     def arm(self) -> str:
         """The arm's name, empty without a cell."""
         return self.cell.cell.arm if self.cell else ""
@@ -59,13 +65,20 @@ def fills(sweep: ResolvedSweep, table: str) -> bool:
 
 
 def check_scales(sweeps: Iterable[ResolvedSweep]) -> None:
-    """Raise ValueError if the sweeps are of several scales: their numbers never stand in one table."""
+    """Raise ValueError if the sweeps are of several scales: their numbers never stand in one table.
+
+    Scales that all have the paper's setting are one: Table 2 has CIFAR's and ImageNet's.
+    """
     by_scale: dict[str, list[str]] = {}
     for sweep in sweeps:
-        by_scale.setdefault(sweep.scale, []).append(sweep.experiment)
+        by_scale.setdefault("" if _is_the_papers(sweep) else sweep.scale, []).append(sweep.experiment)
     if len(by_scale) > 1:
         names = ", ".join(name for experiments in by_scale.values() for name in experiments)
-        raise ValueError(f"{names}: one table holds runs of one scale; choose it with --scale {'|'.join(by_scale)}")
+        raise ValueError(f"{names}: one table holds runs of one scale; choose it with --scale, or sweeps with --sweep")
+
+
+def _is_the_papers(sweep: ResolvedSweep) -> bool:
+    return not any(departures(cell.recipe, each.dataset, each.model) for cell in sweep.cells for each in cell.published)
 
 
 def fill(place: Place, sources: Sequence[Results]) -> list[Filled]:
@@ -95,7 +108,19 @@ def _complete_and_large(claim: tuple[Results, CellRuns]) -> tuple[bool, int]:
 def _filled(place: Place, results: Results, cell: CellRuns) -> Filled:
     values, hole = measured(cell, place)
     apart = tuple(departures(cell.cell.recipe, place.dataset, place.model))
-    return Filled(place, values, hole, cell.seeds, cell, results, apart)
+    found = Filled(place, values, hole, cell.seeds, cell, results, apart)
+    return _over_baseline(found) if values and place.metric in (INCREASE, REDUCTION) else found
+
+
+def _over_baseline(filled: Filled) -> Filled:
+    """Return the same cell with what its errors are above, or below, its own baseline's of the same seeds."""
+    if filled.against is None:
+        return replace(filled, values={}, hole="it is compared with no other cell")
+    base, hole = measured(filled.against, filled.place)
+    if hole:
+        return replace(filled, values={}, hole=f"{filled.against.cell.arm}: {hole}")
+    sign = 1 if filled.place.metric == INCREASE else -1
+    return replace(filled, values={seed: sign * (value - base[seed]) for seed, value in filled.values.items()})
 
 
 def measured(cell: CellRuns, place: Place) -> tuple[dict[int, float], str]:
@@ -114,7 +139,7 @@ def _value(run: TrialRun, metric: str) -> float | None:
     if metric == OCCLUDED:
         error = run.evaluated.get("test/occlusion_80/top1_error")
         return None if error is None else 100.0 - error
-    return run.metrics[METRICS[metric]]
+    return run.metrics[METRICS.get(metric, "test/top1_error")]
 
 
 def _matches(place: Place, references: Iterable[Published]) -> bool:

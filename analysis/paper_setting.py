@@ -23,12 +23,14 @@ PROBE_EPOCHS = 100
 def departures(recipe: Mapping[str, Any], dataset: str, model: str) -> list[str]:
     """Return in what a cell's recipe is not the paper's, for a data set and a network of published.json; empty if not.
 
-    "data fashion-mnist, not cifar100", "10000 training images, not all", "epochs 12, not 500". Raises KeyError for a
-    data set or network that no table of the paper has.
+    "data fashion-mnist, not cifar100", "10000 training images, not all", "epochs 12, not 500".
     """
     data, optim, simsiam = recipe["data"], recipe["optim"], recipe.get("simsiam")
-    wanted_data = DATA[dataset]
-    name, width = (IMAGENET_MODELS if wanted_data == "imagenet" else MODELS)[model]
+    wanted_data = DATA.get(dataset, "")
+    models = IMAGENET_MODELS if wanted_data == "imagenet" else MODELS
+    if not wanted_data or model not in models:
+        return [f"the paper has no {model} on {dataset}"]
+    name, width = models[model]
     found = []
     if data["name"] != wanted_data:
         found.append(f"data {data['name']}, not {wanted_data}")

@@ -7,6 +7,7 @@ Holm's correction over the table's family: every such comparison that the sweeps
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from mlflow import MlflowClient
@@ -89,7 +90,7 @@ def _judged(name: str, filled: Filled, better: Estimate | None, p_holm: float | 
     if ours is None:
         found = Verdict("")
     elif filled.departures:
-        found = Verdict("not comparable")
+        found = Verdict(f"not comparable: {filled.scale} scale")
     else:
         found = verdict(ours, paper)
     return Judged(name, filled, paper, ours, found, better, p_holm)
@@ -131,13 +132,16 @@ def _down(layout: Layout, places: Mapping[Place, list[Judged]], pages: Mapping[s
 
 
 def _named(layout: Layout) -> Iterator[tuple[Line, tuple[str, ...], bool]]:
-    """Yield every line, its names without the first where that stands above, and whether it is the first of a group."""
-    above = ""
-    for line in layout.lines:
-        first, *others = line.names
-        again = first == above and bool(others)
-        yield line, ("" if again else first, *others), bool(others) and not again
-        above = first
+    """Yield every line, its names without the first where that stands above, and whether a group of several begins or
+    has just ended.
+    """
+    groups = [list(lines) for _, lines in groupby(layout.lines, key=lambda line: line.names[0])]
+    before = 1
+    for group in groups:
+        for number, line in enumerate(group):
+            names = line.names if number == 0 else ("", *line.names[1:])
+            yield line, names, number == 0 and max(before, len(group)) > 1
+        before = len(group)
 
 
 def _column(places: Mapping[Place, list[Judged]], place: Place | None, pages: Mapping[str, str]) -> list[Entry]:
@@ -177,7 +181,7 @@ def _difference(each: Judged) -> Entry:
 
 def _words(each: Judged) -> str:
     if each.paper.quoted_from is not None:
-        return "quoted there, not run here"
+        return "quoted, not run"
     return each.verdict.words
 
 
@@ -190,10 +194,13 @@ def _notes(places: Mapping[Place, list[Judged]], sources: Sequence[Results]) -> 
     notes = [
         f"Ours: mean ± SE over n seeds, of {names}. Bold: better than its own baseline by a paired t test, p < "
         f"{SIGNIFICANT:g} after Holm's correction over this table's {family} comparisons.",
-        "Verdict: Welch's t test on the difference from the published mean, the rounding of printed digits allowed "
-        "for; not corrected for their number, so of true agreements one in twenty differs. Where the paper prints no "
-        "SE, only our own interval speaks.",
     ]
+    if any(each.verdict.difference is not None for each in known):
+        notes.append(
+            "Verdict: Welch's t test on the difference from the published mean, the rounding of printed digits allowed "
+            "for; not corrected for their number, so of true agreements one in twenty differs. Where the paper prints "
+            "no SE, only our own interval speaks."
+        )
     apart = dict.fromkeys(text for each in known if each.ours is not None for text in each.filled.departures)
     notes += [f"Not comparable with the paper: {'; '.join(apart)}."] if apart else []
     holes = [f"{each.name}: {each.filled.hole}" for each in known if each.filled.hole and each.filled.cell is not None]

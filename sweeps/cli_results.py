@@ -240,9 +240,9 @@ def synced_for_paper(
         check_scales(wanted)
     except ValueError as error:
         raise Refused([str(error)]) from error
-    if not wanted:
-        return [], tracking_uri_of(opened, tracking_uri)
-    return synced([each.name for each in wanted], wanted[0].scale, store, tracking_uri)
+    uri = tracking_uri_of(opened, tracking_uri)
+    level(opened, wanted, uri)
+    return wanted, uri
 
 
 @contextmanager
@@ -263,6 +263,12 @@ def synced(
     opened = open_store(store)
     uri = tracking_uri_of(opened, tracking_uri)
     wanted = chosen(opened, names, scale)
+    level(opened, wanted, uri, upload_weights=upload_weights)
+    return wanted, uri
+
+
+def level(opened: Store, wanted: list[ResolvedSweep], uri: str, *, upload_weights: bool = False) -> None:
+    """Bring MLflow level with these sweeps, figures of searches included. Raises Refused if it does not answer."""
     warn_of_damaged_sweeps(opened)
     for each in wanted:
         problems = unreachable_tracking(uri, each.experiment)
@@ -270,7 +276,6 @@ def synced(
             raise Refused(problems)
     bring_level(opened, wanted, uri, upload_weights=upload_weights)
     cli_search.show_figures(opened, wanted, uri)
-    return wanted, uri
 
 
 def bring_level(opened: Store, wanted: list[ResolvedSweep], uri: str, *, upload_weights: bool = False) -> None:

@@ -37,6 +37,7 @@ def failing(name: str) -> set[str]:
         ("doubles-ra-together", 14,
          {"CIFAR-100 PyramidNet + ShakeDrop", "CIFAR-10 EfficientNet-B0", "CIFAR-10 PyramidNet + ShakeDrop"}),
         ("beats-ra", 14, {"CIFAR-100 PyramidNet + ShakeDrop", "ImageNet-1K ResNet-101"}),
+        ("wide-crops", 3, set()),
         ("beats-single-methods", 8, set()),
         ("small-beats-large", 4, set()),
         ("ra-hurts-resnet18", 1, set()),
@@ -179,6 +180,19 @@ def test_accuracy_under_occlusion_comes_from_evaluations() -> None:
     ]  # fmt: skip
     (outcome,) = on_runs(part, [results_of(one, measured)])
     assert outcome.value == pytest.approx(19 - 4 * (100 - 96.2667), abs=1e-3)
+
+
+def test_what_the_text_says_of_figure_1_is_over_the_baseline() -> None:
+    """U(-16, 16) at 22.5, 23.0, 23.2 % against 20.8, 20.9, 21.0 %: 1.7, 2.1, 2.2 points more."""
+    wide, _, soft = BY_NAME["wide-crops"].parts
+    (place,), (other,) = ([place for _, place in part.terms] for part in (wide, soft))
+    one = arms({"standard crop": [], "wide": [place], "soft": [other]}, name="figure-1")
+    errors = {"standard crop": [20.8, 20.9, 21.0], "wide": [22.5, 23.0, 23.2], "soft": [18.2, 18.3, 18.5]}
+    assert on_runs(wide, [results(one, errors)])[0].value == pytest.approx(2.0)
+    assert on_runs(soft, [results(one, errors)])[0].value == pytest.approx(2.5667, abs=1e-4)
+    lost = [lose(run, "running") if (run.arm, run.seed) == ("standard crop", 0) else run for run in runs(one, errors)]
+    (outcome,) = on_runs(wide, [results_of(one, lost)])
+    assert outcome.reason == "wide: standard crop: seed 0 running"
 
 
 def test_words_and_formats() -> None:

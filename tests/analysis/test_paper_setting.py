@@ -43,6 +43,11 @@ def test_supervised_training_is_not_simsiam() -> None:
     assert departures(recipe(), "cifar100", "simsiam_resnet18") == ["probe of 0 epochs, not 100"]
 
 
+def test_what_the_paper_does_not_have_is_said() -> None:
+    assert departures(recipe(), "mnist", "resnet18") == ["the paper has no resnet18 on mnist"]
+    assert departures(recipe(), "imagenet1k", "resnet18") == ["the paper has no resnet18 on imagenet1k"]
+
+
 def test_every_row_of_the_tables_has_a_setting() -> None:
     for row in published():
         if row.table != "text":

@@ -109,7 +109,7 @@ def test_another_setting_is_not_compared_with_the_paper() -> None:
     found = places(table, "ResNet-18")
     assert found["ours (n)"][0] == "20.80 ± 0.06 (3)"
     assert found["difference"] == ["–"] * 4
-    assert found["verdict"] == ["not comparable"] * 4
+    assert found["verdict"] == ["not comparable: laptop scale"] * 4
     assert (
         "Not comparable with the paper: data digits, not cifar100; 300 training images, not all; network resnet8 of "
         "width 16, not resnet18 of 64; epochs 9, not 500." in table.notes
@@ -118,9 +118,13 @@ def test_another_setting_is_not_compared_with_the_paper() -> None:
 
 def test_scales_are_never_mixed() -> None:
     laptop, smoke = (arms(NAMED, base=SMALL, scale=scale) for scale in ("laptop", "smoke"))
-    check_scales([laptop, arms(NAMED, name="other", scale="laptop")])
-    with pytest.raises(ValueError, match=r"table-2@laptop, table-2@smoke: one table holds .* --scale laptop\|smoke"):
+    check_scales([laptop, arms(NAMED, base=SMALL, name="other", scale="laptop")])
+    paper, imagenet = (arms(NAMED, scale=scale) for scale in ("paper", "imagenet"))
+    check_scales([paper, imagenet])
+    with pytest.raises(ValueError, match=r"table-2@laptop, table-2@smoke: one table holds .* with --scale"):
         check_scales([laptop, smoke])
+    with pytest.raises(ValueError, match=r"table-2@paper, table-2@laptop: one table holds"):
+        check_scales([paper, laptop])
 
 
 def test_two_recipes_of_two_sweeps_for_a_number_are_a_hole() -> None:
@@ -180,7 +184,7 @@ def test_v2_is_not_imagenets_own_error() -> None:
 
 
 def test_quoted_numbers_are_no_holes() -> None:
-    rows = [row for row in table_of(TABLE_1, []).rows if row.entries[-1].text == "quoted there, not run here"]
+    rows = [row for row in table_of(TABLE_1, []).rows if row.entries[-1].text == "quoted, not run"]
     assert len(rows) == 6
     assert not any(row.has_hole for row in rows)
 
