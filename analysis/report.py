@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from analysis.reliability import Curve, draw_reliability, pool, read_curve
 from analysis.results import Results, read_results
 from analysis.runs import TrialRun, experiment_id
 from analysis.style import save
-from analysis.tables import FORMATS, NONE, Format, header, rows
+from analysis.table_formats import FORMATS, Format, to_html
+from analysis.tables import NONE, sweep_table
 from sweeps.course import Course
 from sweeps.resolved import ResolvedSweep
 
@@ -85,7 +86,8 @@ def _section(
     source = Source(client, downloads, f"{ui_url.rstrip('/')}/#/experiments/{experiment_id(client, sweep)}/runs")
     out.mkdir(parents=True, exist_ok=True)
     for kind, file in TABLE_FILES.items():
-        (out / file).write_text(FORMATS[kind](results), encoding="utf-8")
+        (out / file).write_text(FORMATS[kind](sweep_table(results)), encoding="utf-8")
+    numbers = replace(sweep_table(results, runs_url=source.runs_url), notes=())  # the page tells holes above
     section = {
         "sweep": sweep,
         "provenance": summary.provenance(results),
@@ -95,8 +97,7 @@ def _section(
         "holes": summary.holes(results),
         "paper": summary.paper_says(results) if sweep.figure else "",
         "figure": _figure(results, out) if sweep.figure else None,
-        "header": header(results),
-        "rows": [_table_row(cell, entries, source) for cell, entries in zip(results.cells, rows(results), strict=True)],
+        "table": to_html(numbers, described_by=f"{sweep.experiment}-note"),
         "reliability": _reliability(results, source, out),
         "samples": [_samples(results, cell, source) for cell in results.cells],
         "runs": [_run_row(results, cell, run, source) for cell in results.cells for run in cell.runs],
@@ -114,16 +115,6 @@ def _figure(results: Results, out: Path) -> Picture:
     svg = next(path for path in write_figure(results, out) if path.suffix == ".svg")
     kind = declared_figure(results.sweep).kind.replace("-", " ")
     return picture(svg, f"Figure, {kind}: the numbers are in the table below. {' '.join(summary.findings(results))}")
-
-
-def _table_row(cell: CellRuns, entries: list[Any], source: Source) -> dict[str, Any]:
-    parents = {run.parent_id for run in cell.runs if run.parent_id}
-    return {
-        "entries": entries,
-        "hole": bool(cell.problems),
-        "parents": [f"{source.runs_url}/{parent}" for parent in sorted(parents)],
-        "runs": [(run.seed, f"{source.runs_url}/{run.run_id}") for run in cell.runs if run.run_id],
-    }
 
 
 def _run_row(results: Results, cell: CellRuns, run: TrialRun, source: Source) -> dict[str, Any]:

@@ -1,95 +1,45 @@
-"""The table of a sweep: one row per cell, baseline first, as Markdown, LaTeX (booktabs), CSV or rows for the report.
+"""The table of a sweep: one row per cell, baseline first; and how estimates and p values are written.
 
 A hole shows its finished seeds ("2/3") and no number. Bold is a reduction that stands after Holm's correction.
 """
 
-import csv
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from io import StringIO
-from typing import Literal
+from collections.abc import Mapping
 
 from mlflow import MlflowClient
 
-from analysis.cells import CellRuns, number_text
+from analysis.cells import CellRuns, describe, number_text
 from analysis.results import Results, read_results
+from analysis.table import Entry, Link, Row, Table
+from analysis.table_formats import FORMATS, Format
 from softaug.estimate import Estimate
 from sweeps.resolved import ResolvedSweep
-
-Format = Literal["markdown", "latex", "csv"]
 
 NONE = "–"
 # metric, header with unit, decimals
 COLUMNS = (("test/top1_error", "top-1 error (%)", 2), ("test/ece", "ECE (%)", 2),
            ("test/nll", "NLL (nats)", 3), ("test/brier", "Brier score", 3))  # fmt: skip
 REDUCTION = ("reduction (points) [95 % interval]", "p (Holm)")
-LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--", "<": "$<$",
-         "σ": r"$\sigma$", "α": r"$\alpha$", "[": "{[}", "]": "{]}"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The text of one table cell."""
-
-    text: str
-    bold: bool = False
+MLFLOW = "MLflow: cell, seeds"
 
 
 def table(sweep: ResolvedSweep, *, tracking_uri: str, form: Format) -> str:
     """Return the sweep's table as text."""
-    return FORMATS[form](read_results(sweep, MlflowClient(tracking_uri)))
+    return FORMATS[form](sweep_table(read_results(sweep, MlflowClient(tracking_uri))))
 
 
-def header(results: Results) -> list[str]:
-    """Return the column titles, units included."""
+def sweep_table(results: Results, *, runs_url: str | None = None) -> Table:
+    """Return the table of a sweep. `runs_url`, of its experiment's runs in MLflow, adds a column of links."""
     error, *others = (title for _, title, _ in COLUMNS)
-    return ["arm", *(axis.label for axis in results.sweep.axes.values()), "n", error, *REDUCTION, *others]
-
-
-def rows(results: Results) -> list[list[Entry]]:
-    """Return the table's entries, one row per cell in the sweep's order."""
-    return [[Entry(text) for text in _names(results, cell)] + _numbers(results, cell) for cell in results.cells]
-
-
-def to_markdown(results: Results) -> str:
-    """Return the table as GitHub-flavoured Markdown."""
-    titles = [title.replace("|", r"\|") for title in header(results)]
-    lines = [titles, ["---"] * len(titles)]
-    for row in rows(results):
-        texts = [entry.text.replace("|", r"\|") for entry in row]
-        lines.append([f"**{text}**" if entry.bold else text for text, entry in zip(texts, row, strict=True)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def to_latex(results: Results) -> str:
-    """Return the table as a LaTeX tabular for the booktabs package."""
-    body = [
-        " & ".join(rf"\textbf{{{latex(entry.text)}}}" if entry.bold else latex(entry.text) for entry in row)
-        for row in rows(results)
-    ]
-    titles = " & ".join(latex(title) for title in header(results))
-    columns = "l" + "r" * (len(header(results)) - 1)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rf"{titles} \\", r"\midrule"]
-    return "\n".join([*lines, *(rf"{row} \\" for row in body), r"\bottomrule", r"\end{tabular}", ""])
-
-
-def to_csv(results: Results) -> str:
-    """Return the table as CSV with a number per column, empty where there is none."""
-    text = StringIO()
-    records = [_record(results, cell) for cell in results.cells]
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
-
-
-FORMATS: Mapping[Format, Callable[[Results], str]] = {"markdown": to_markdown, "latex": to_latex, "csv": to_csv}
-
-
-def latex(text: str) -> str:
-    """Escape text for LaTeX."""
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    axes = [axis.label for axis in results.sweep.axes.values()]
+    links = [MLFLOW] if runs_url else []
+    holes = [f"{describe(cell.cell, results.sweep.axes)}: {'; '.join(cell.problems)}" for cell in results.cells
+             if cell.problems]  # fmt: skip
+    return Table(
+        columns=("arm", *axes, "n", error, *REDUCTION, *others, *links),
+        rows=tuple(_row(results, cell, runs_url) for cell in results.cells),
+        records=tuple(_record(results, cell) for cell in results.cells),
+        notes=tuple(holes),
+    )
 
 
 def estimate_text(estimate: Estimate | None, decimals: int = 2) -> str:
@@ -119,9 +69,17 @@ def p_text(p: float | None) -> str:
     return NONE if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _names(results: Results, cell: CellRuns) -> list[str]:
+def _row(results: Results, cell: CellRuns, runs_url: str | None) -> Row:
     axes = [number_text(cell.cell.axes[name]) if name in cell.cell.axes else NONE for name in results.sweep.axes]
-    return [cell.cell.arm, *axes, cell.seeds if cell.problems else str(len(cell.runs))]
+    n = Entry(cell.seeds if cell.problems else str(len(cell.runs)), hole="; ".join(cell.problems))
+    links = [Entry("", links=_links(cell, runs_url))] if runs_url else []
+    return Row((Entry(cell.cell.arm), *map(Entry, axes), n, *_numbers(results, cell), *links))
+
+
+def _links(cell: CellRuns, runs_url: str) -> tuple[Link, ...]:
+    parents = sorted({run.parent_id for run in cell.runs if run.parent_id})
+    trials = [Link(str(run.seed), f"{runs_url}/{run.run_id}", f"seed {run.seed}") for run in cell.runs if run.run_id]
+    return (*(Link("cell", f"{runs_url}/{parent}") for parent in parents), *trials)
 
 
 def _numbers(results: Results, cell: CellRuns) -> list[Entry]:
