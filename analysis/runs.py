@@ -4,14 +4,14 @@ Every trial of the resolved sweep gets a row, in its order: one that MLflow does
 is finished but lacks a metric or a fact is "incomplete". Runs of trials the sweep no longer has are left out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, cast
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
+from sweeps.mlflow_read import Found, all_runs
 from sweeps.resolved import Cell, ResolvedSweep
 
 State = Literal[
@@ -20,7 +20,6 @@ State = Literal[
 
 METRICS = ("test/top1_error", "test/ece", "test/nll", "test/brier")
 FACTS = ("epochs", "data_fingerprint", "device", "cpu", "torch", "git_commit", "git_dirty", "seconds")
-PAGE = 1000  # runs per request, the most a server gives
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class TrialRun:
     facts: Mapping[str, str] = field(default_factory=dict)
     run_id: str | None = None
     parent_id: str | None = None
+    artifacts: str | None = None  # their address
 
     @property
     def ending(self) -> str:
@@ -63,39 +63,31 @@ def experiment_id(client: MlflowClient, sweep: ResolvedSweep) -> str:
 
 def read_runs(client: MlflowClient, sweep: ResolvedSweep) -> list[TrialRun]:
     """Return one row per expected trial of the sweep; every MLflow run is read once."""
-    runs: dict[str, Run] = {}
-    for run in _search(client, experiment_id(client, sweep)):
-        trial_key = run.data.tags["trial_key"]
-        if trial_key in runs:
+    places = {key: (cell, seed) for cell in sweep.cells for seed, key in cell.trials.items()}
+    rows: dict[str, TrialRun] = {}
+    run_ids: dict[str, str] = {}
+    for run in all_runs(client, experiment_id(client, sweep)):
+        if run.tags.get("kind") != "trial":
+            continue
+        trial_key = run.tags["trial_key"]
+        if trial_key in run_ids:
             raise ValueError(
-                f"trial {trial_key} has two MLflow runs, {runs[trial_key].info.run_id} and {run.info.run_id}: "
+                f"trial {trial_key} has two MLflow runs, {run_ids[trial_key]} and {run.run_id}: "
                 "delete one in MLflow, then run `softaug sync`"
             )
-        runs[trial_key] = run
-    return [
-        _row(cell, seed, trial_key, runs.get(trial_key))
-        for cell in sweep.cells
-        for seed, trial_key in cell.trials.items()
-    ]
+        run_ids[trial_key] = run.run_id
+        if trial_key in places:
+            rows[trial_key] = _row(*places[trial_key], trial_key, run)
+    return [rows.get(key) or _row(*place, key, None) for key, place in places.items()]
 
 
-def _search(client: MlflowClient, experiment: str) -> Iterator[Run]:
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment], "tags.kind = 'trial'", max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _row(cell: Cell, seed: int, trial_key: str, run: Run | None) -> TrialRun:
+def _row(cell: Cell, seed: int, trial_key: str, run: Found | None) -> TrialRun:
     if run is None:
         return TrialRun(
             cell.arm, cell.cell_key, trial_key, seed, "missing", "not started, or not in MLflow: run `softaug sync`"
         )
-    tags = run.data.tags
-    metrics = {name: run.data.metrics[name] for name in METRICS if isfinite(run.data.metrics.get(name, float("nan")))}
+    tags = run.tags
+    metrics = {name: run.metrics[name] for name in METRICS if isfinite(run.metrics.get(name, float("nan")))}
     facts = {name: tags[name] for name in FACTS if name in tags}
     state, reason = cast(State, tags["state"]), tags.get("reason", "")
     lacking = [name for name in (*METRICS, *FACTS) if name not in metrics and name not in facts]
@@ -111,6 +103,7 @@ def _row(cell: Cell, seed: int, trial_key: str, run: Run | None) -> TrialRun:
         attempt=int(tags.get("attempt", 0)),
         metrics=metrics,
         facts=facts,
-        run_id=run.info.run_id,
+        run_id=run.run_id,
         parent_id=tags.get("mlflow.parentRunId"),
+        artifacts=run.artifacts,
     )

@@ -1,5 +1,7 @@
 """How `softaug why` shows a cell and the runs behind its number."""
 
+from collections.abc import Mapping
+
 from softaug.estimate import Estimate
 from sweeps.stop import moment
 from sweeps.terminal import say, say_wrapped
@@ -37,7 +39,7 @@ def _print_occurrence(each: Occurrence) -> None:
         say(f"  {_estimate(name, estimate, of=len(each.cell.trials))}")
     if not each.estimates:
         say("  no seed has finished")
-    differs = "; ".join(_difference(name, own, other) for name, (own, other) in each.differs.items())
+    differs = differences_text(each.differs)
     compared = f"differs from the baseline, {each.sweep.baseline}, in"
     say_wrapped(f"{compared} {differs}" if differs else "is the baseline", indent=2)
 
@@ -87,6 +89,11 @@ def _error(run: RunFacts) -> str:
 def _versions(run: RunFacts) -> str:
     end = run.status.end
     return ", ".join(f"{name} {version}" for name, version in end.versions.items()) if end is not None else ""
+
+
+def differences_text(differs: Mapping[str, tuple[object, object]]) -> str:
+    """Return in words in what a cell differs from the baseline, as `differs` gives it; empty if it is the baseline."""
+    return "; ".join(_difference(name, own, other) for name, (own, other) in differs.items())
 
 
 def _difference(name: str, own: object, baseline: object) -> str:
