@@ -1,4 +1,4 @@
-"""What runs left in MLflow besides numbers, fetched for many at once: one by one it takes minutes for a thousand runs."""
+"""What runs left in MLflow besides numbers, fetched for many at once: one by one a thousand take minutes."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
