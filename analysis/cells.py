@@ -11,8 +11,9 @@ from analysis.runs import TrialRun
 from softaug.estimate import Estimate, estimate
 from sweeps.resolved import Axis, Cell, ResolvedSweep, short
 
-MUST_BE_EQUAL = ("epochs", "data_fingerprint")  # else the seeds are not of one cell: refused
-SHOULD_BE_EQUAL = ("device", "torch")  # else shown as a warning, numbers kept
+# Else the seeds are not repetitions of one thing. Precision is part of the recipe, so of the cell.
+MUST_BE_EQUAL = ("epochs", "data_fingerprint", "device class", "torch")
+SHOULD_BE_EQUAL = ("device", "cpu")  # else shown as a warning, numbers kept
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def differences(runs: Sequence[TrialRun], facts: Iterable[str]) -> list[str]:
     for fact in facts:
         seeds_of: dict[str, list[str]] = {}
         for run in runs:
-            seeds_of.setdefault(run.facts[fact], []).append(str(run.seed))
+            seeds_of.setdefault(_fact(run, fact), []).append(str(run.seed))
         if len(seeds_of) > 1:
             texts.append(f"{fact}: " + ", ".join(f"{value} ({_seeds(seeds)})" for value, seeds in seeds_of.items()))
     return texts
@@ -85,6 +86,12 @@ def axis_text(axes: Mapping[str, Axis], name: str, value: float | int | str) -> 
 def number_text(value: float | int | str) -> str:
     """Return an axis value without trailing zeros and with three significant digits: 2.0 -> "2", 0.7374 -> "0.737"."""
     return short(value) if isinstance(value, str | int) else f"{float(short(value)):g}"
+
+
+def _fact(run: TrialRun, fact: str) -> str:
+    if fact == "device class":  # all GPUs are of one class
+        return "CPU" if run.facts["device"] == "cpu" else "GPU"
+    return run.facts[fact]
 
 
 def _seeds(seeds: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Comparisons with the baseline, paired by seed.
+"""Comparisons with the baseline, or with the arm that a cell is to be compared with, paired by seed.
 
 The seeds of a sweep share their random numbers (common random numbers), so the difference is taken seed by seed:
 reduction = baseline error - cell error, in points of top-1 error; positive is better. The p value is that of the paired
@@ -12,6 +12,7 @@ from scipy.special import stdtr  # scipy.stats takes a second to import; its t t
 
 from analysis.cells import CellRuns
 from softaug.estimate import Estimate, estimate
+from sweeps.resolved import ResolvedSweep
 
 ERROR = "test/top1_error"
 SIGNIFICANT = 0.05
@@ -20,7 +21,7 @@ NO_SPREAD = 1e-9  # points; an SE below this is rounding: equal differences cann
 
 @dataclass(frozen=True)
 class Comparison:
-    """A cell against the baseline. p values are None where there is no test: one seed, or no spread."""
+    """A cell against its baseline. p values are None where there is no test: one seed, or no spread."""
 
     by_seed: Mapping[int, float]
     reduction: Estimate
@@ -33,13 +34,14 @@ class Comparison:
         return self.p_holm is not None and self.p_holm < SIGNIFICANT
 
 
-def compare(cells: Sequence[CellRuns], baseline: str) -> dict[str, Comparison]:
-    """Return the comparison of every complete cell but the baseline's, by cell key; none if the baseline is a hole."""
-    base = next(cell for cell in cells if cell.cell.arm == baseline).values(ERROR)
+def compare(cells: Sequence[CellRuns], sweep: ResolvedSweep) -> dict[str, Comparison]:
+    """Return the comparisons of the sweep, by cell key, but for those of which one of the two cells is a hole."""
+    values = {cell.cell.cell_key: cell.values(ERROR) for cell in cells}
+    pairs = {cell.cell_key: (values[cell.cell_key], values[base.cell_key]) for cell, base in sweep.comparisons}
     by_seed = {
-        cell.cell.cell_key: {seed: base[seed] - error for seed, error in cell.values(ERROR).items()}
-        for cell in cells
-        if base and cell.cell.arm != baseline and not cell.problems
+        key: {seed: base[seed] - error for seed, error in own.items()}
+        for key, (own, base) in pairs.items()
+        if own and base
     }
     reductions = {key: estimate(values.values()) for key, values in by_seed.items()}
     p_values = {key: paired_p(reduction) for key, reduction in reductions.items()}

@@ -13,7 +13,7 @@ from sweeps.resolved import ResolvedSweep
 
 @dataclass(frozen=True)
 class Results:
-    """A sweep's cells, baseline first, and their comparisons with it by cell key."""
+    """A sweep's cells, baseline first, and their comparisons by cell key."""
 
     sweep: ResolvedSweep
     cells: tuple[CellRuns, ...]
@@ -36,4 +36,4 @@ def read_results(sweep: ResolvedSweep, client: MlflowClient) -> Results:
 def results_of(sweep: ResolvedSweep, runs: Iterable[TrialRun]) -> Results:
     """Return the results of one row per expected trial, in any order."""
     cells = gather(sweep, runs)
-    return Results(sweep, cells, compare(cells, sweep.baseline))
+    return Results(sweep, cells, compare(cells, sweep))

@@ -10,8 +10,7 @@ from analysis.results import Results
 from analysis.runs import TrialRun
 from analysis.site import Site
 from analysis.tables import NONE, estimate_text, reduction_text
-from sweeps.why import differs
-from sweeps.why_text import differences_text
+from sweeps.why_text import compared_text
 
 CELLS_PER_PAGE = 100
 KEY_DIGITS = 12  # of a cell's key, where `softaug why` takes it and in an anchor
@@ -50,7 +49,7 @@ def _cell(results: Results, cell: CellRuns, runs_url: str) -> dict[str, Any]:
         "key": key,
         "numbers": list(_numbers(results, cell)),
         "problems": cell.problems,
-        "differs": differences_text(differs(sweep, cell.cell)),
+        "compared": compared_text(sweep, cell.cell),
         "command": f"softaug why {key[:KEY_DIGITS]} --sweep {sweep.name} --scale {sweep.scale}",
         "parents": [f"{runs_url}/{parent}" for parent in parents],
         "runs": [_run(run, runs_url) for run in cell.runs],

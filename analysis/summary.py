@@ -105,9 +105,11 @@ def _best(results: Results, compared: list[CellRuns]) -> str:
     best = max(compared, key=lambda cell: results.comparisons[cell.cell.cell_key].reduction.mean)
     comparison = results.comparisons[best.cell.cell_key]
     test = "" if comparison.p_holm is None else f", Holm-corrected p {_equals(p_text(comparison.p_holm))}"
+    base = results.sweep.compared_with(best.cell)
+    over = "the baseline" if base is None or base.arm == results.sweep.baseline else base.arm
     return (
-        f"Best cell: {name(results, best)}, {estimate_text(best.estimate('test/top1_error'))} % error; over the "
-        f"baseline {reduction_text(comparison.reduction)} points (mean ± SE [95 % interval], "
+        f"Best cell: {name(results, best)}, {estimate_text(best.estimate('test/top1_error'))} % error; over "
+        f"{over} {reduction_text(comparison.reduction)} points (mean ± SE [95 % interval], "
         f"n = {comparison.reduction.n}{test}). The best of {len(compared)} cells flatters: expect less in new runs."
     )
 
@@ -122,7 +124,7 @@ def _tested(results: Results) -> str:
     worse = sum(comparison.significant and comparison.reduction.mean < 0 for comparison in tested)
     return (
         f"By a paired t test at p < {SIGNIFICANT:g} after Holm's correction, {better} of {len(tested)} cells are "
-        f"better than the baseline and {worse} worse. With n = {n}, a 95 % interval is ±{t_975(n - 1):.2f} SE; "
+        f"better than their baseline and {worse} worse. With n = {n}, a 95 % interval is ±{t_975(n - 1):.2f} SE; "
         f"±1 SE covers {1 - 2 * float(stdtr(n - 1, -1)):.0%}."
     )
 

@@ -272,9 +272,9 @@ def main() -> None:
             files = [path for path in out.rglob("*") if path.is_file()]
             size = sum(path.stat().st_size for path in files) / 1e6
             target = f" (target {TARGETS_S[runs]:.0f} s)" if runs in TARGETS_S else ""
-            print(f"softaug report, {runs:,} runs: {seconds:.1f} s{target}, {cpu:.1f} s of CPU, "
-                  f"{megabytes:,.0f} MB at most (target {TARGET_MB:,} MB); {len(files)} files of {size:.0f} MB; softaug status: {status:.1f} s",
-                  flush=True)  # fmt: skip
+            print(f"softaug report, {runs:,} runs: {seconds:.1f} s{target}, {cpu:.1f} s of CPU")
+            print(f"  {megabytes:,.0f} MB at most (target {TARGET_MB:,} MB); {len(files)} files of {size:.0f} MB")
+            print(f"  softaug status: {status:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

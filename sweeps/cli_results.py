@@ -1,12 +1,14 @@
-"""Commands that show results: report, figure, table, why; sync, which the first three begin with; and inspect."""
+"""Commands that show results: report, figure, table, claims, why; sync, which all but why begin with; and inspect."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from sweeps import cli_search
-from sweeps.launched import chosen
+from sweeps.launched import chosen, saved
 from sweeps.options import (
     OUT,
     STORE,
@@ -18,6 +20,7 @@ from sweeps.options import (
     StoreOption,
     SweepArgument,
     SweepsArgument,
+    TableArgument,
     TrackingOption,
     tracking_uri_of,
     ui_url,
@@ -25,7 +28,7 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused, unreachable_tracking, unwritable
 from sweeps.resolved import ResolvedSweep
-from sweeps.terminal import print_json, progress, say, say_on_stderr, warn_of_damaged_sweeps
+from sweeps.terminal import print_json, progress, say, say_on_stderr, say_wrapped, warn_of_damaged_sweeps
 from trainables.store import Store, open_store
 
 commands = typer.Typer()
@@ -82,14 +85,15 @@ def report(
     from sweeps.course import courses
 
     opened = open_store(store)
-    page = write_report(
-        wanted,
-        tracking_uri=uri,
-        out=out.absolute(),
-        ui_url=ui_url(uri),
-        courses={each.experiment: courses(opened, each) for each in wanted},
-        searches=cli_search.histories(opened, wanted),
-    )
+    with readable():
+        page = write_report(
+            wanted,
+            tracking_uri=uri,
+            out=out.absolute(),
+            ui_url=ui_url(uri),
+            courses={each.experiment: courses(opened, each) for each in wanted},
+            searches=cli_search.histories(opened, wanted),
+        )
     say(f"wrote {page}")
 
 
@@ -109,7 +113,8 @@ def figure(
     if wanted.figure is not None:
         from analysis import figures
 
-        written += figures.figure(wanted, tracking_uri=uri, out=out.absolute())
+        with readable():
+            written += figures.figure(wanted, tracking_uri=uri, out=out.absolute())
     for experiment, now in cli_search.histories(open_store(store), [wanted]).items():
         from analysis.search_figures import write_search_figures
 
@@ -124,17 +129,54 @@ def figure(
 
 @commands.command()
 def table(
-    sweep: SweepArgument,
+    name: TableArgument,
+    sweep: Annotated[
+        list[str] | None, typer.Option("--sweep", metavar="SWEEP", help="Fill the paper's table from it; default: all.")
+    ] = None,
     scale: ScaleOption = None,
     store: StoreOption = STORE,
     tracking_uri: TrackingOption = None,
     form: FormatOption = "markdown",
 ) -> None:
-    """Print a sweep's table."""
-    (wanted,), uri = synced([sweep], scale, store, tracking_uri)
-    from analysis import tables
+    """Print a sweep's table, or one of the paper's with its numbers beside ours."""
+    with readable():
+        if name.isdigit():
+            wanted, uri = synced_for_paper(store, tracking_uri, sweep, scale, number=name)
+            from analysis import paper_tables
 
-    typer.echo(tables.table(wanted, tracking_uri=uri, form=form))
+            typer.echo(paper_tables.paper_table(name, wanted, tracking_uri=uri, form=form), nl=False)
+            return
+        if sweep:
+            raise Refused([f"--sweep fills a table of the paper, as in `softaug table 2`; {name} is a sweep's own"])
+        (only,), uri = synced([name], scale, store, tracking_uri)
+        from analysis import tables
+
+        typer.echo(tables.table(only, tracking_uri=uri, form=form), nl=False)
+    for number in sorted({each.table for cell in only.cells for each in cell.published if each.table.isdigit()}):
+        say_on_stderr("note", f"`softaug table {number}` shows the paper's Table {number} with these runs")
+
+
+@commands.command()
+def claims(
+    sweep: SweepsArgument = None,
+    scale: ScaleOption = None,
+    store: StoreOption = STORE,
+    tracking_uri: TrackingOption = None,
+    form: Annotated[
+        Literal["text", "markdown", "latex", "csv", "html"], typer.Option("--format", help="csv: a line per row.")
+    ] = "text",
+) -> None:
+    """Check the paper's sentences on its own numbers and on our runs."""
+    with readable():
+        wanted, uri = synced_for_paper(store, tracking_uri, sweep, scale)
+        from analysis import claims_table
+
+        found = claims_table.claims(wanted, tracking_uri=uri)
+    if form != "text":
+        typer.echo(claims_table.claims_text(found, form), nl=False)
+        return
+    for indent, text in claims_table.lines(found):
+        say_wrapped(text, indent)
 
 
 @commands.command()
@@ -175,6 +217,45 @@ def why(
         why_text.print_why(answer, served=uri.startswith("http"))
 
 
+def synced_for_paper(
+    store: str, tracking_uri: str | None, names: list[str] | None, scale: str | None, *, number: str | None = None
+) -> tuple[list[ResolvedSweep], str]:
+    """Bring MLflow level with the sweeps that have numbers in a table of the paper, or in any; return them and its URI.
+
+    For no table in particular that may be none. Raises Refused if they are of several scales.
+    """
+    from analysis.paper_layouts import LAYOUTS
+    from analysis.paper_results import check_scales, fills
+
+    if number is not None and number not in LAYOUTS:
+        raise Refused([f"table {number}: the paper has Tables {', '.join(LAYOUTS)}"])
+    opened = open_store(store)
+    known = chosen(opened, names, scale) if names or saved(opened) or number else []
+    wanted = [
+        each for each in known if any(fills(each, table) for table in (number and [number]) or [*LAYOUTS, "text"])
+    ]
+    if number is not None and not wanted:
+        raise Refused([f"no sweep that was launched has a number in Table {number}; see `softaug sweeps`"])
+    try:
+        check_scales(wanted)
+    except ValueError as error:
+        raise Refused([str(error)]) from error
+    uri = tracking_uri_of(opened, tracking_uri)
+    level(opened, wanted, uri)
+    return wanted, uri
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Tell in a line why what MLflow holds cannot be shown."""
+    from analysis.runs import Unreadable
+
+    try:
+        yield
+    except Unreadable as error:
+        raise Refused([str(error)]) from error
+
+
 def synced(
     names: list[str] | None, scale: str | None, store: str, tracking_uri: str | None, *, upload_weights: bool = False
 ) -> tuple[list[ResolvedSweep], str]:
@@ -182,6 +263,12 @@ def synced(
     opened = open_store(store)
     uri = tracking_uri_of(opened, tracking_uri)
     wanted = chosen(opened, names, scale)
+    level(opened, wanted, uri, upload_weights=upload_weights)
+    return wanted, uri
+
+
+def level(opened: Store, wanted: list[ResolvedSweep], uri: str, *, upload_weights: bool = False) -> None:
+    """Bring MLflow level with these sweeps, figures of searches included. Raises Refused if it does not answer."""
     warn_of_damaged_sweeps(opened)
     for each in wanted:
         problems = unreachable_tracking(uri, each.experiment)
@@ -189,7 +276,6 @@ def synced(
             raise Refused(problems)
     bring_level(opened, wanted, uri, upload_weights=upload_weights)
     cli_search.show_figures(opened, wanted, uri)
-    return wanted, uri
 
 
 def bring_level(opened: Store, wanted: list[ResolvedSweep], uri: str, *, upload_weights: bool = False) -> None:

@@ -88,10 +88,11 @@ def _wrong_cells(sweep: Node, scale: str) -> Iterator[Problem]:
     if trials > MAX_TRIALS:
         yield sweep.at("arms").problem(f"{trials} trials at scale {scale}, at most {MAX_TRIALS}", "shorten the axes")
         return
-    for arm in arms:
-        if arm.at("name").value == sweep.at("baseline").value and size(sweep, arm) > 1:
-            message = f"{size(sweep, arm)} cells at scale {scale}, must be one: every other cell is compared with it"
-            yield sweep.at("baseline").problem(message, "name an arm that runs over no axis")
+    sizes = {str(arm.at("name").value): size(sweep, arm) for arm in arms}
+    for node in (sweep.at("baseline"), *(arm.at("against") for arm in arms)):
+        if sizes.get(str(node.value), 1) > 1:
+            message = f"{sizes[str(node.value)]} cells at scale {scale}, must be one: other cells are compared with it"
+            yield node.problem(message, "name an arm that runs over no axis")
     yield from _wrong_recipes(sweep, scale)
 
 
@@ -202,10 +203,13 @@ def _searched_axes(search: Search | None) -> dict[str, Axis]:
 def _cell(draft: Draft, file: SweepFile) -> Cell:
     recipes = {seed: draft.recipe(file.preset, seed) for seed in file.seeds}
     one = recipes[file.seeds[0]]
+    arm = next(arm for arm in file.arms if arm.name == draft.arm.at("name").value)
     return Cell(
-        arm=str(draft.arm.at("name").value),
+        arm=arm.name,
         axes={name: node.value for name, node in draft.axes.items()},
         cell_key=one.cell_key,
         recipe={name: value for name, value in canonical(one).items() if name != "seed"},
         trials={seed: recipe.key for seed, recipe in recipes.items()},
+        published=arm.published,
+        against=arm.against,
     )

@@ -3,7 +3,8 @@
 A trial's size is its epochs times its training images; it takes size x exp(t + e) seconds. t, the log rate, is the same
 for all trials of a kind (network, data set, supervised or SimSiam, devices); e ~ N(0, s2) is a trial's own.
 
-    prior        t ~ N(t0, log(factor)^2), t0 such that a mean trial of the kind takes `minutes_per_trial`
+    prior        t ~ N(t0, log(factor)^2), t0 such that a mean trial of the kind takes `minutes_per_trial`, or what
+                 `minutes_by_model` says for its network
     spread       s2 = (n0 s0^2 + S) / (n0 + n - 1), S the squares of the n log rates known around their mean;
                  s0 = 0.2 at n0 = 4 until trials tell (scaled inverse chi square)
     after n      t ~ N(m, v), 1/v = 1/log(factor)^2 + n/s2, m = v (t0/log(factor)^2 + n mean/s2)
@@ -206,7 +207,8 @@ def _rate(alike: Sequence[Work], prior: Prior | None) -> Rate | None:
     size = fsum(work.size for work in alike) / len(alike)
     weight = 1 / log(prior.factor) ** 2
     variance = 1 / (weight + n / spread)
-    expected = log(60 * prior.minutes_per_trial / size) - SPREAD**2 / 2
+    minutes = prior.minutes_by_model.get(alike[0].recipe["model"]["name"], prior.minutes_per_trial)
+    expected = log(60 * minutes / size) - SPREAD**2 / 2
     return Rate(variance * (weight * expected + n * mean / spread), variance, spread, freedom)
 
 

@@ -41,7 +41,7 @@ def at_scale(sweep: Node, scale: str) -> Node:
     """Return the sweep as it stands at one scale, itself a sweep without scales."""
     override = sweep.at("scales").at(scale)
     fields = {name: node for name, node in sweep.entries.items() if name not in ("scales", "default_scale")}
-    fields |= {name: override.at(name) for name in ("seeds", "resources", "prior") if override.has(name)}
+    fields |= {name: override.at(name) for name in ("seeds", "baseline", "resources", "prior") if override.has(name)}
     fields["base"] = layered(sweep.at("base"), override.at("base"))
     fields["axes"] = with_entries(sweep.at("axes"), _axes(sweep, override))
     if sweep.at("search").value is not None:
@@ -123,12 +123,19 @@ def _axes(sweep: Node, override: Node) -> dict[str, Node]:
 
 
 def _arms(sweep: Node, override: Node) -> Iterator[Node]:
-    dropped = [node.value for node in override.at("drop").items]
+    gone = left_out(sweep, override)
     for arm in sweep.at("arms").items:
         name = arm.at("name").value
-        if isinstance(arm.value, dict) and name not in dropped:
+        if isinstance(arm.value, dict) and name not in gone:
             more = override.at("arms").at(name) if isinstance(name, str) else arm.at("set")
             yield with_entries(arm, {"set": layered(arm.at("set"), more)})
+
+
+def left_out(sweep: Node, override: Node) -> list[object]:
+    """Return the names of the arms that a scale drops, or does not keep if it says which."""
+    dropped, kept = ([node.value for node in override.at(name).items] for name in ("drop", "keep"))
+    names = [arm.at("name").value for arm in sweep.at("arms").items]
+    return [name for name in names if name in dropped or (kept and name not in kept)]
 
 
 def as_fields(place: Node, parts: list[str], value: Node) -> Node:

@@ -10,6 +10,9 @@ from trainables.store import Store
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A name from `softaug sweeps`, or a file's path.")]
 LaunchedArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A launched sweep's name, or its file.")]
+TableArgument = Annotated[
+    str, typer.Argument(metavar="SWEEP|NUMBER", help="A sweep's name or file; 1 to 9: the paper's table.")
+]
 SweepsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Default: all launched.")]
 StoreOption = Annotated[str, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
 TrackingOption = Annotated[
@@ -28,7 +31,7 @@ ClusterOption = Annotated[
 ClusterStoreOption = Annotated[
     str | None, typer.Option("--store", help="Folder that every node sees; default: the head's SOFTAUG_STORE.")
 ]
-FormatOption = Annotated[Literal["markdown", "latex", "csv"], typer.Option("--format", help="Of the table.")]
+FormatOption = Annotated[Literal["markdown", "latex", "csv", "html"], typer.Option("--format", help="Of the table.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 
 

@@ -44,8 +44,8 @@ class Plan:
 
     @property
     def comparisons(self) -> int:
-        """How many cells are compared with the baseline."""
-        return len(self.now.sweep.cells) - 1
+        """How many cells are compared with another one, most with the baseline."""
+        return len(self.now.sweep.comparisons)
 
     @property
     def time_left_s(self) -> Span:
@@ -61,7 +61,7 @@ class Plan:
 def plan_of(store: Store, now: Survey, *, slots: int | None = None, budget_hours: float | None = None) -> Plan:
     """Return the plan of a sweep that stands like this; `slots` None: what this machine fits."""
     expected = forecast_of(now)
-    spread, n, cells = spread_of(now), len(now.sweep.seeds), len(now.sweep.cells)
+    spread, n, comparisons = spread_of(now), len(now.sweep.seeds), len(now.sweep.comparisons)
     ns = sorted({n, n + 1, n + 2, 2 * n, 4 * n})
     search = now.sweep.search
     asked = budget_hours is not None and expected.to_do > 0
@@ -71,7 +71,7 @@ def plan_of(store: Store, now: Survey, *, slots: int | None = None, budget_hours
         slots=slots or slots_here(now.sweep.resources),
         disk_mb=disk_mb_left(store, now),
         spread=spread,
-        detectable=[] if spread is None else [detectable(spread, each, cells - 1) for each in ns],
+        detectable=[] if spread is None else [detectable(spread, each, comparisons) for each in ns],
         budget_hours=budget_hours,
         verdict=budget.verdict(expected, budget_hours) if budget_hours is not None else None,
         objection=budget.objection(expected, budget_hours) if asked and budget_hours is not None else "",

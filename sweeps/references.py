@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterable, Iterator
 
-from sweeps.layers import default_scale, scale_names
+from softaug.recipe import DEFAULT_WIDTH
+from sweeps.layers import default_scale, left_out, scale_names
 from sweeps.problems import Problem, known
 from sweeps.strict_yaml import Node
 from sweeps.sweep_file import recipe_fields
@@ -26,6 +27,9 @@ def _arms(sweep: Node) -> Iterator[Problem]:
                 yield node.problem(f"a second arm is called {name}; the first is in line {lines[name]}", "rename one")
             lines.setdefault(name, node.line)
         yield from _over(sweep, arm)
+        yield from _against(sweep, arm)
+        if arm.at("over").items and arm.has("published"):
+            yield arm.at("published").problem("only an arm without axes has the paper's numbers", "remove over, or it")
     yield from _unknown([sweep.at("baseline")], "arm", _arm_names(sweep))
 
 
@@ -38,6 +42,13 @@ def _over(sweep: Node, arm: Node) -> Iterator[Problem]:
             if field in first:
                 yield node.problem(f"{first[field]} and {name} both run over {field}", "keep one of the two")
             first.setdefault(field, name)
+
+
+def _against(sweep: Node, arm: Node) -> Iterator[Problem]:
+    yield from _unknown([arm.at("against")], "arm", _arm_names(sweep))
+    for name, node in _texts([arm.at("against")]):
+        if name == arm.at("name").value:
+            yield node.problem("an arm cannot be compared with itself", "name another one, or remove against")
 
 
 def _axes(sweep: Node) -> Iterator[Problem]:
@@ -77,15 +88,32 @@ def _scales(sweep: Node) -> Iterator[Problem]:
         yield sweep.at("default_scale").problem("is missing, and no scale is called paper", hint)
     yield from _unknown([sweep.at("default_scale")], "scale", names)
     yield from _unknown_keys(sweep.at("cost"), "scale", names)
+    yield from _unknown_keys(sweep.at("prior").at("minutes_by_model"), "network", DEFAULT_WIDTH)
     for scale in sweep.at("scales").entries.values():
         if scale.has("search") and not sweep.has("search"):
             yield scale.at("search").problem("the sweep has no search that a scale could change", "add search")
         yield from _unknown_keys(scale.at("axes"), "axis", sweep.at("axes").entries)
         yield from _unknown_keys(scale.at("arms"), "arm", _arm_names(sweep))
-        yield from _unknown(scale.at("drop").items, "arm", _arm_names(sweep))
-        for name, dropped in _texts(scale.at("drop").items):
-            if name == sweep.at("baseline").value:
-                yield dropped.problem("the baseline cannot be dropped", "every other arm is compared with it")
+        for name in ("drop", "keep"):
+            yield from _unknown(scale.at(name).items, "arm", _arm_names(sweep))
+        yield from _unknown([scale.at("baseline")], "arm", _arm_names(sweep))
+        yield from _unknown_keys(scale.at("prior").at("minutes_by_model"), "network", DEFAULT_WIDTH)
+        yield from _left_out(sweep, scale)
+
+
+def _left_out(sweep: Node, scale: Node) -> Iterator[Problem]:
+    """Yield the arms that a scale leaves out though others are compared with them."""
+    gone = left_out(sweep, scale)
+    places = dict(_texts(scale.at("drop").items))
+    baseline = scale.at("baseline") if scale.has("baseline") else sweep.at("baseline")
+    for name in gone:
+        place = places.get(str(name), scale.at("keep"))
+        if name == baseline.value:
+            yield place.problem("the baseline cannot be dropped", "every other arm is compared with it")
+        for other in _compared_with(sweep, str(name)):
+            if other not in gone:
+                message = f"{other} is compared with {name}, which is left out"
+                yield place.problem(message, "drop both, or keep both")
 
 
 def _unknown(nodes: Iterable[Node], what: str, names: Collection[str]) -> Iterator[Problem]:
@@ -98,6 +126,11 @@ def _unknown_keys(mapping: Node, what: str, names: Collection[str]) -> Iterator[
     for name, node in mapping.entries.items():
         if name not in names:
             yield node.problem(f"no {what} is called {name}", known(name, names))
+
+
+def _compared_with(sweep: Node, name: str) -> list[str]:
+    """Return the arms that name this one in `against`."""
+    return [str(arm.at("name").value) for arm in sweep.at("arms").items if arm.at("against").value == name]
 
 
 def _arm_names(sweep: Node) -> list[str]:

@@ -4,7 +4,7 @@ It is what a launch makes the ledger match, and what status, sync and report rea
 `<store>/sweeps/<name>@<scale>.json`, so that they never depend on the sweep file still being as it was.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from softaug.recipe import Recipe
@@ -39,19 +39,39 @@ class Prior(Frozen):
     """What is expected of one trial before any has finished; units and meaning as in a sweep file (`PriorEntry`)."""
 
     minutes_per_trial: float
+    minutes_by_model: dict[str, float] = {}
     factor: float = 2.0
     disk_mb_per_trial: float | None = None
     seed_sd: float | None = None
 
 
+class Published(Frozen):
+    """Rows of the paper's numbers (`analysis/published.json`), all metrics: those with these values.
+
+    `lr` and `k` are for methods that a table has with several; None: whatever they are.
+    """
+
+    table: str
+    dataset: str
+    model: str
+    method: str
+    lr: float | None = None
+    k: float | None = None
+
+
 class Cell(Frozen):
-    """One recipe without its seed. `axes`: the value of every axis its arm runs over. `trials`: seed -> trial key."""
+    """One recipe without its seed. `axes`: the value of every axis its arm runs over. `trials`: seed -> trial key.
+
+    `published`: the paper's numbers for it. `against`: the arm it is compared with, None: see `compared_with`.
+    """
 
     arm: str
     axes: dict[str, float | int | str]
     cell_key: str
     recipe: dict[str, Any]  # canonical JSON values, no seed
     trials: dict[int, str]
+    published: list[Published] = []
+    against: str | None = None
 
     @property
     def title(self) -> str:
@@ -117,7 +137,29 @@ class ResolvedSweep(Entry):
         """Keys of all trials, all seeds of a cell adjacent; those of a search first, then the baseline's."""
         return [key for cell in self.all_cells for key in cell.trials.values()]
 
+    def compared_with(self, cell: Cell) -> Cell | None:
+        """Return the cell that this one is compared with: that of the arm it names, else the baseline's.
+
+        None for the baseline, and for other arms that are compared with and name none: they are baselines, too.
+        """
+        return _compared_with(cell, self.baseline, self._baselines())
+
+    @property
+    def comparisons(self) -> list[tuple[Cell, Cell]]:
+        """Every one of `cells` that is compared with another one, and that one."""
+        baselines = self._baselines()
+        pairs = ((cell, _compared_with(cell, self.baseline, baselines)) for cell in self.cells)
+        return [(cell, base) for cell, base in pairs if base is not None]
+
+    def _baselines(self) -> dict[str, Cell]:
+        names = {self.baseline, *(cell.against for cell in self.cells)}
+        return {cell.arm: cell for cell in self.cells if cell.arm in names}
+
     def recipes(self) -> Iterator[Recipe]:
         """Yield the recipe of every trial in the order of `trial_keys`."""
         for cell in self.all_cells:
             yield from recipes_of(cell)
+
+
+def _compared_with(cell: Cell, baseline: str, baselines: Mapping[str, Cell]) -> Cell | None:
+    return None if cell.against is None and cell.arm in baselines else baselines[cell.against or baseline]

@@ -1,7 +1,7 @@
 """The sweep file: its fields, their types and ranges, and a JSON schema of it all for editors.
 
-A scale may override `seeds`, `base`, axis values, `resources`, `prior` and single arms, and drop arms. Recipe fields
-are merged, all else is replaced: a scale whose `resources` name no `gpus` runs on the CPU.
+A scale may override `seeds`, `baseline`, `base`, axis values, `resources`, `prior` and single arms, and leave arms out.
+Recipe fields are merged, all else is replaced: a scale whose `resources` name no `gpus` runs on the CPU.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from softaug.presets import PresetName
 from softaug.recipe import Recipe
 from softaug.recipe_parts import Part
-from sweeps.resolved import Figure
+from sweeps.resolved import Figure, Published
 from sweeps.search_file import SearchEntry, SearchFields
 from sweeps.sweep_entries import AxisValues, Entry, Label, Name, RecipeFields, Seeds, Text
 
@@ -42,11 +42,17 @@ class AxisEntry(Entry):
 
 
 class ArmEntry(Entry):
-    """A named line of the sweep: the recipe fields it sets and the axes it runs over, the first one outermost."""
+    """A named line of the sweep: the recipe fields it sets and the axes it runs over, the first one outermost.
+
+    An arm without axes may name the paper's numbers for it, `published`. `against`: the arm it is compared with if
+    that is not the sweep's baseline, one with exactly one cell.
+    """
 
     name: Label
     set: RecipeFields = {}
     over: list[str] = []
+    published: list[Published] = []
+    against: str | None = None
 
 
 class ResourcesEntry(Entry):
@@ -56,27 +62,37 @@ class ResourcesEntry(Entry):
     gpus: Annotated[float, AfterValidator(_whole_above_one), Field(ge=0, le=MAX_GPUS)] = 0.0
 
 
+Minutes = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
 class PriorEntry(Entry):
     """What is expected of one trial before any has finished; finished trials correct it (`sweeps.forecast`).
 
     `minutes_per_trial`: time inside fit, known within `factor` (log-normal; one standard deviation). `seed_sd`:
     standard deviation of test/top1_error between seeds, in points. `disk_mb_per_trial`: what it leaves in the store.
+    `minutes_by_model`: minutes of a trial with these networks, where they differ from those of the others.
     """
 
-    minutes_per_trial: Annotated[float, Field(gt=0, le=1_000_000)]
+    minutes_per_trial: Minutes
+    minutes_by_model: dict[str, Minutes] = {}
     factor: Annotated[float, Field(gt=1, le=100)] = 2.0
     disk_mb_per_trial: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
     seed_sd: Annotated[float, Field(gt=0, le=50)] | None = None
 
 
 class ScaleEntry(Entry):
-    """What is different at one scale. `arms` merges recipe fields into single arms, `drop` leaves arms out."""
+    """What is different at one scale. `arms` merges recipe fields into single arms.
+
+    `drop` leaves arms out, `keep` all others, in which case the scale may need a `baseline` of its own.
+    """
 
     seeds: Seeds = []
+    baseline: str | None = None
     base: RecipeFields = {}
     axes: dict[str, AxisValues] = {}
     arms: dict[str, RecipeFields] = {}
     drop: list[str] = []
+    keep: list[str] = []
     search: SearchFields = {}
     resources: ResourcesEntry = ResourcesEntry()
     prior: PriorEntry | None = None

@@ -29,7 +29,7 @@ NOT_THERE = "not in MLflow"
 
 @dataclass(frozen=True)
 class Occurrence:
-    """A cell as one sweep has it. `differs`: recipe field -> its value here and in the baseline."""
+    """A cell as one sweep has it. `differs`: recipe field -> its value here and in the cell it is compared with."""
 
     sweep: ResolvedSweep
     cell: Cell
@@ -149,8 +149,10 @@ def _has_key(cell: Cell, begins: str) -> bool:
 
 
 def differs(sweep: ResolvedSweep, cell: Cell) -> dict[str, tuple[Any, Any]]:
-    """Return in which recipe fields a cell differs from the baseline: field -> its value here and there."""
-    baseline = next(each for each in sweep.cells if each.arm == sweep.baseline)
+    """Return in which recipe fields a cell differs from the one it is compared with: field -> its value here, there."""
+    baseline = sweep.compared_with(cell)
+    if baseline is None:
+        return {}
     own, other = flatten(cell.recipe), flatten(baseline.recipe)
     names = dict.fromkeys((*own, *other))
     return {name: (own.get(name), other.get(name)) for name in names if own.get(name) != other.get(name)}

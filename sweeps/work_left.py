@@ -77,11 +77,10 @@ def disk_mb_left(store: Store, now: Survey) -> float | None:
 
 
 def spread_of(now: Survey) -> Spread | None:
-    """Return how much the test error varies between seeds, and its difference from the baseline, in points."""
+    """Return how much the test error varies between seeds, and its paired differences, in points."""
     errors = {cell.cell_key: _errors(now, cell) for cell in now.sweep.cells}
-    base = next(errors[cell.cell_key] for cell in now.sweep.cells if cell.arm == now.sweep.baseline)
-    others = [errors[cell.cell_key] for cell in now.sweep.cells if cell.arm != now.sweep.baseline]
-    differences = [[base[seed] - error for seed, error in each.items() if seed in base] for each in others]
+    pairs = [(errors[cell.cell_key], errors[base.cell_key]) for cell, base in now.sweep.comparisons]
+    differences = [[base[seed] - error for seed, error in each.items() if seed in base] for each, base in pairs]
     prior = now.sweep.prior
     return spread([list(each.values()) for each in errors.values()], differences, prior.seed_sd if prior else None)
 

@@ -35,7 +35,7 @@ def test_a_lost_seed_makes_a_hole(state: str) -> None:
     assert hole.problems == [f"seed 1 {state} (why)"]
 
 
-@pytest.mark.parametrize("fact", ["epochs", "data_fingerprint"])
+@pytest.mark.parametrize("fact", ["epochs", "data_fingerprint", "torch"])
 def test_seeds_that_differ_in_what_they_learn_are_refused(fact: str) -> None:
     runs = [RUNS[0], replace(RUNS[1], facts=FACTS | {fact: "7"}), *RUNS[2:]]
     cell = gather(SWEEP, runs)[0]
@@ -43,7 +43,20 @@ def test_seeds_that_differ_in_what_they_learn_are_refused(fact: str) -> None:
     assert cell.problems == [f"seeds differ in {fact}: {FACTS[fact]} (seeds 0, 2), 7 (seed 1)"]
 
 
-@pytest.mark.parametrize("fact", ["device", "torch"])
+def test_seeds_of_a_cpu_and_a_gpu_are_refused() -> None:
+    cell = gather(SWEEP, [RUNS[0], replace(RUNS[1], facts=FACTS | {"device": "NVIDIA V100"}), *RUNS[2:]])[0]
+    assert cell.estimate("test/top1_error") is None
+    assert cell.problems == ["seeds differ in device class: CPU (seeds 0, 2), GPU (seed 1)"]
+
+
+def test_two_kinds_of_gpus_are_shown() -> None:
+    runs = [replace(run, facts=FACTS | {"device": f"GPU {run.seed % 2}"}) for run in RUNS]
+    cell = gather(SWEEP, runs)[0]
+    assert cell.estimate("test/top1_error") is not None
+    assert cell.warnings == ["seeds differ in device: GPU 0 (seeds 0, 2), GPU 1 (seed 1)"]
+
+
+@pytest.mark.parametrize("fact", ["cpu"])
 def test_seeds_that_differ_in_where_they_ran_are_shown(fact: str) -> None:
     cell = gather(SWEEP, [RUNS[0], replace(RUNS[1], facts=FACTS | {fact: "other"}), *RUNS[2:]])[0]
     assert cell.estimate("test/top1_error") is not None

@@ -86,9 +86,21 @@ def test_the_family_is_all_comparisons_of_the_sweep() -> None:
         assert comparison.p_holm == pytest.approx(5 * comparison.p)
 
 
+def test_a_cell_is_paired_with_the_arm_it_is_against() -> None:
+    """The third arm against the second: the first, as the sweep's baseline, is in no difference of it."""
+    cells = [SWEEP.cells[0], SWEEP.cells[1], SWEEP.cells[2].model_copy(update={"against": SWEEP.cells[1].arm})]
+    sweep = SWEEP.model_copy(update={"cells": cells})
+    soft = [3.9, 4.1, 3.5]
+    runs = finished(cells[0], BASE) + finished(cells[1], HARD) + finished(cells[2], soft)
+    [(key, comparison)] = results_of(sweep, runs).comparisons.items()
+    assert key == cells[2].cell_key
+    assert comparison.by_seed == pytest.approx({0: 0.2, 1: 0.1, 2: 0.4})
+    assert comparison.p_holm == comparison.p == pytest.approx(stats.ttest_rel(HARD, soft).pvalue)
+
+
 @pytest.mark.parametrize("hole", [0, 1])
 def test_a_hole_is_not_compared(hole: int) -> None:
     sweep = SWEEP.model_copy(update={"cells": SWEEP.cells[:2]})
     runs = finished(sweep.cells[0], BASE) + finished(sweep.cells[1], HARD)
     runs[3 * hole] = lose(runs[3 * hole], "diverged")
-    assert compare(results_of(sweep, runs).cells, sweep.baseline) == {}
+    assert compare(results_of(sweep, runs).cells, sweep) == {}

@@ -37,7 +37,7 @@ def slow_expansion(sweep: dict[str, Any], scale: str, seed: int) -> list[tuple[s
     override = sweep["scales"][scale] or {}
     cells = []
     for arm in sweep["arms"]:
-        if arm["name"] in override.get("drop", []):
+        if arm["name"] in override.get("drop", []) or arm["name"] not in override.get("keep", [arm["name"]]):
             continue
         over = arm.get("over", [])
         values = [override.get("axes", {}).get(name, sweep["axes"][name]["values"]) for name in over]

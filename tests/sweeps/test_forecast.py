@@ -57,6 +57,12 @@ def test_the_minutes_are_of_a_mean_trial_and_single_ones_cost_by_epochs_and_imag
     assert long == pytest.approx(6 * short)
 
 
+def test_a_network_may_have_minutes_of_its_own() -> None:
+    prior = Prior(minutes_per_trial=10, minutes_by_model={"resnet20": 40}, factor=2)
+    found = forecast([trial(), trial(model="resnet20")], prior, CPU)
+    assert found.seconds_left == pytest.approx([600, 2400])
+
+
 def test_validation_images_are_not_trained_on_and_a_data_set_has_a_usual_size() -> None:
     assert Work({**recipe(), "data": {"name": "cifar10", "validation_images": 5000}}, "pending").size == 10 * 45_000
     assert Work({**recipe(), "data": {"name": "cifar10"}}, "pending").size == 10 * 50_000

@@ -208,7 +208,7 @@ def test_the_good_file_is_good() -> None:
                 ),
                 (
                     "minutes_per_trial: 1, sed_sd: 1",
-                    "sed_sd: unknown key (did you mean seed_sd; known: minutes_per_trial, factor, "
+                    "sed_sd: unknown key (did you mean seed_sd; known: minutes_per_trial, minutes_by_model, factor, "
                     "disk_mb_per_trial, seed_sd)",
                 ),
             )
@@ -216,8 +216,8 @@ def test_the_good_file_is_good() -> None:
         (
             "laptop: {}",
             "laptop: {prior: {minutes_per_trial: 1, facto: 2}}",
-            "21: scales.laptop.prior.facto: unknown key (did you mean factor; known: minutes_per_trial, factor, "
-            "disk_mb_per_trial, seed_sd)",
+            "21: scales.laptop.prior.facto: unknown key (did you mean factor; known: minutes_per_trial, "
+            "minutes_by_model, factor, disk_mb_per_trial, seed_sd)",
         ),
         ("cpus: 1", "cpu: 1", "19: resources.cpu: unknown key (did you mean cpus; known: cpus, gpus)"),
         # References.
@@ -229,8 +229,29 @@ def test_the_good_file_is_good() -> None:
         (
             "baseline: hard",
             "baseline: soft",
-            "4: baseline: 2 cells at scale laptop, must be one: every other cell is compared with it "
+            "4: baseline: 2 cells at scale laptop, must be one: other cells are compared with it "
             "(name an arm that runs over no axis)",
+        ),
+        (
+            "radius_px: 1}}}",
+            "radius_px: 1}}, against: sof}",
+            "16: arms[0].against: no arm is called sof (did you mean soft; known: hard, soft)",
+        ),
+        (
+            "radius_px: 1}}}",
+            "radius_px: 1}}, against: hard}",
+            "16: arms[0].against: an arm cannot be compared with itself (name another one, or remove against)",
+        ),
+        (
+            "over: [sigma, k]}",
+            "over: [sigma, k], published: [{table: '2', dataset: cifar10, model: resnet18, method: sa}]}",
+            "17: arms[1].published: only an arm without axes has the paper's numbers (remove over, or it)",
+        ),
+        (
+            "radius_px: 1}}}",
+            "radius_px: 1}}, published: [{table: '2', dataset: cifar10, modle: resnet18, model: m, method: sa}]}",
+            "16: arms[0].published[0].modle: unknown key "
+            "(did you mean model; known: table, dataset, model, method, lr, k)",
         ),
         (
             "field: softening.k",
@@ -285,6 +306,23 @@ def test_the_good_file_is_good() -> None:
         ),
         (
             "laptop: {}",
+            "laptop: {keep: [soft]}",
+            "21: scales.laptop.keep: the baseline cannot be dropped (every other arm is compared with it)",
+        ),
+        (
+            "laptop: {}",
+            "laptop: {baseline: sof}",
+            "21: scales.laptop.baseline: no arm is called sof (did you mean soft; known: hard, soft)",
+        ),
+        (
+            "laptop: {}",
+            "laptop: {prior: {minutes_per_trial: 1, minutes_by_model: {resnet9: 1}}}",
+            "21: scales.laptop.prior.minutes_by_model.resnet9: no network is called resnet9 (did you mean "
+            "resnet8; known: resnet8, resnet20, resnet18, resnet50, resnet101, wide-resnet28-10, pyramidnet272, "
+            "efficientnet-b0, torchvision-resnet50, torchvision-resnet101)",
+        ),
+        (
+            "laptop: {}",
             "laptop: {axes: {sgima: [1]}}",
             "21: scales.laptop.axes.sgima: no axis is called sgima (did you mean sigma; known: sigma, k)",
         ),
@@ -296,7 +334,8 @@ def test_the_good_file_is_good() -> None:
         (
             "laptop: {}",
             "laptop: {preset: authors}",
-            "21: scales.laptop.preset: unknown key (known: seeds, base, axes, arms, drop, search, resources, prior)",
+            "21: scales.laptop.preset: unknown key (known: seeds, baseline, base, axes, arms, drop, "
+            "keep, search, resources, prior)",
         ),
         (
             "apply_to: target}}, over: [sigma, k]}",
