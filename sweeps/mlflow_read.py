@@ -22,9 +22,10 @@ PAGE = 1000  # runs per request, the most a server gives
 WAIT_S = 30.0  # for somebody else's transaction
 RUNS = """select run_uuid, artifact_uri, status from runs where experiment_id = ? and lifecycle_stage = 'active'
           order by start_time desc, run_uuid"""
-OF_RUNS = "join runs using (run_uuid) where experiment_id = ? and lifecycle_stage = 'active'"
-TAGS = f"select run_uuid, key, value from tags {OF_RUNS}"
-METRICS = f"select run_uuid, key, value, is_nan from latest_metrics {OF_RUNS}"
+TAGS = """select run_uuid, key, value from tags
+          join runs using (run_uuid) where experiment_id = ? and lifecycle_stage = 'active'"""
+METRICS = """select run_uuid, key, value, is_nan from latest_metrics
+             join runs using (run_uuid) where experiment_id = ? and lifecycle_stage = 'active'"""
 
 
 @dataclass(frozen=True)
