@@ -40,7 +40,9 @@ def process(command: list[str], log: Path, env: dict[str, str] | None = None) ->
         try:
             yield running
         finally:
-            tree = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+            tree: list[psutil.Process] = []
+            with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+                tree = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
             for each in tree:
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
