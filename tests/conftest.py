@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import s3
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="softaug-matplotlib-")
@@ -43,3 +45,10 @@ def softaug() -> Softaug:
         return ran
 
     return run
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a real S3 server with an empty bucket."""
+    with s3.seaweed(tmp_path_factory.mktemp("seaweed")) as url:
+        yield url

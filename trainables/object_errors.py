@@ -48,6 +48,9 @@ def failure(error: Exception, location: str, bucket: str) -> StoreFailed:
     said = " ".join(str(getattr(error, "strerror", None) or error).split())
     if said.startswith("Unable to locate credentials"):
         said = NO_CREDENTIALS
+    elif url := getattr(error, "kwargs", {}).get("endpoint_url"):  # the request's, with its whole path
+        parts = urlsplit(url)
+        said = f"{said.replace(url, f'{parts.scheme}://{parts.netloc}')}; start it, or correct AWS_ENDPOINT_URL"
     why = OF_THE_BUCKET.get(code, MEANINGS.get(code, f"{said} ({code})" if code and code not in said else said))
     return StoreFailed(location, why.replace("{bucket}", bucket), code)
 

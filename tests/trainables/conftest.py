@@ -13,13 +13,6 @@ from trainables.store import Store, open_store
 NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the URL of a real S3 server with an empty bucket."""
-    with s3.seaweed(tmp_path_factory.mktemp("seaweed")) as url:
-        yield url
-
-
 @pytest.fixture
 def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let this process connect anew, in the environment of this test alone."""
