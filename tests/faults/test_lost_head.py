@@ -21,10 +21,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     opened.store.mkdir()
     told = {"SOFTAUG_STORE": str(opened.store), "MLFLOW_TRACKING_URI": f"sqlite:///{opened.store / 'mlflow.db'}"}
     opened.cluster = Cluster(tmp_path_factory.getbasetemp() / "h", opened.faults("cluster") | told)
-    opened.cluster.begin()
-    opened.cluster.add(2)
-    yield opened
-    opened.close()
+    try:
+        opened.cluster.begin()
+        opened.cluster.add(2)
+        yield opened
+    finally:
+        opened.close()
 
 
 @pytest.fixture
