@@ -125,7 +125,13 @@ class Cluster:
 
     def begin(self, *, namespace: str | None = None, dashboard: bool = True) -> Node:
         """Start the head, at the same address each time."""
-        options = ["--head", f"--port={self.port}", "--num-cpus=0", f"--include-dashboard={str(dashboard).lower()}"]
+        options = [
+            "--head",
+            "--no-monitor",
+            f"--port={self.port}",
+            "--num-cpus=0",
+            f"--include-dashboard={str(dashboard).lower()}",
+        ]
         options += [f"--dashboard-port={self.dashboard_port}", f"--dashboard-host={self.host}"]
         self.head = self._up(options, namespace, self.host)
         return self.head
@@ -168,7 +174,11 @@ class Cluster:
         temporary.mkdir(parents=True)
         command = [] if namespace is None else ["ip", "netns", "exec", namespace]
         command += [str(BIN / "ray"), "start", "--block", *options, f"--temp-dir={temporary}", "--disable-usage-stats"]
-        command += ["--object-store-memory=100000000", *_ports(["dashboard-agent-listen", "dashboard-agent-grpc"])]
+        command += [
+            "--object-store-memory=100000000",
+            "--include-log-monitor=false",
+            *_ports(["dashboard-agent-listen", "dashboard-agent-grpc"]),
+        ]
         command += _ports(["runtime-env-agent", "metrics-export", "node-manager", "object-manager"])
         command += [] if host == LOOPBACK else [f"--node-ip-address={host}"]
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
