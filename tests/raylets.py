@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import free_port, wait_for_text
+from tests.servers import START_S, free_port
 
 SETTINGS = Path(__file__).parents[1] / "deploy" / "ray" / "settings.env"
 BIN = Path(sys.executable).parent
@@ -47,12 +47,14 @@ class Node:
     log: Path
 
     def tree(self) -> list[psutil.Process]:
-        """Return its processes, trials included; those that have not ended."""
-        found = []
-        with suppress(psutil.NoSuchProcess):
-            root = psutil.Process(self.process.pid)
-            found = [root, *root.children(recursive=True)]
-        return found
+        """Return its processes, trials and jobs included; also those whose parent has died: they share its session."""
+        found: dict[int, psutil.Process] = {}
+        for each in psutil.process_iter():
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getsid(each.pid) == self.process.pid:
+                    for member in (each, *each.children(recursive=True)):
+                        found[member.pid] = member
+        return [each for each in found.values() if not gone(each)]
 
     def raylet(self) -> psutil.Process:
         """Return the process that makes it a node."""
@@ -123,19 +125,21 @@ class Cluster:
 
     def begin(self, *, namespace: str | None = None, dashboard: bool = True) -> Node:
         """Start the head, at the same address each time."""
-        options = [f"--port={self.port}", "--num-cpus=0", f"--include-dashboard={str(dashboard).lower()}"]
+        options = [
+            "--head",
+            "--no-monitor",
+            f"--port={self.port}",
+            "--num-cpus=0",
+            f"--include-dashboard={str(dashboard).lower()}",
+        ]
         options += [f"--dashboard-port={self.dashboard_port}", f"--dashboard-host={self.host}"]
-        self.head = self._start(["--head", *options], namespace, self.host)
-        self._await([self.head])
+        self.head = self._up(options, namespace, self.host)
         return self.head
 
-    def add(self, count: int = 1, *, namespace: str | None = None, host: str = LOOPBACK) -> list[Node]:
-        """Start so many nodes of one CPU, at the same time."""
-        options = [f"--address={self.address}", "--num-cpus=1"]
-        new = [self._start(options, namespace, host) for _ in range(count)]
-        self.nodes += new
-        self._await(new)
-        return new
+    def add(self, count: int = 1, *, namespace: str | None = None, host: str = LOOPBACK) -> None:
+        """Start so many nodes of one CPU."""
+        for _ in range(count):
+            self.nodes.append(self._up([f"--address={self.address}", "--num-cpus=1"], namespace, host))
 
     def node_of(self, pid: int) -> Node:
         """Return the node that runs a process."""
@@ -152,13 +156,29 @@ class Cluster:
         for node in [*self.nodes, *([] if self.head is None else [self.head])]:
             node.kill()
 
+    def _up(self, options: Sequence[str], namespace: str | None, host: str) -> Node:
+        """Start a node and wait for it; once more if it does not come up: Ray gives itself 30 s."""
+        begun = time.monotonic()
+        node = self._start(options, namespace, host)
+        if not _is_up(node):
+            sys.stdout.write(f"a node did not come up, started again:\n{node.log.read_text()}\n")
+            node.kill()
+            node = self._start(options, namespace, host)
+            assert _is_up(node), node.log.read_text()
+        sys.stdout.write(f"a node is up after {time.monotonic() - begun:.1f} s\n")
+        return node
+
     def _start(self, options: Sequence[str], namespace: str | None, host: str) -> Node:
         self.started += 1
         temporary = self.folder / str(self.started)
         temporary.mkdir(parents=True)
         command = [] if namespace is None else ["ip", "netns", "exec", namespace]
         command += [str(BIN / "ray"), "start", "--block", *options, f"--temp-dir={temporary}", "--disable-usage-stats"]
-        command += ["--object-store-memory=100000000", *_ports(["dashboard-agent-listen", "dashboard-agent-grpc"])]
+        command += [
+            "--object-store-memory=100000000",
+            "--include-log-monitor=false",
+            *_ports(["dashboard-agent-listen", "dashboard-agent-grpc"]),
+        ]
         command += _ports(["runtime-env-agent", "metrics-export", "node-manager", "object-manager"])
         command += [] if host == LOOPBACK else [f"--node-ip-address={host}"]
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
@@ -170,11 +190,14 @@ class Cluster:
             )
         return Node(process, log)
 
-    def _await(self, nodes: Iterable[Node]) -> None:
-        begun = time.monotonic()
-        for node in nodes:
-            wait_for_text("Ray runtime started", node.process, node.log)
-        sys.stdout.write(f"nodes are up after {time.monotonic() - begun:.1f} s\n")
+
+def _is_up(node: Node) -> bool:
+    deadline = time.monotonic() + START_S
+    while "Ray runtime started" not in node.log.read_text():
+        if node.process.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def driver(cluster: Cluster) -> list[psutil.Process]:

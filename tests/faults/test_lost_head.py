@@ -21,10 +21,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     opened.store.mkdir()
     told = {"SOFTAUG_STORE": str(opened.store), "MLFLOW_TRACKING_URI": f"sqlite:///{opened.store / 'mlflow.db'}"}
     opened.cluster = Cluster(tmp_path_factory.getbasetemp() / "h", opened.faults("cluster") | told)
-    opened.cluster.begin()
-    opened.cluster.add(2)
-    yield opened
-    opened.close()
+    try:
+        opened.cluster.begin()
+        opened.cluster.add(2)
+        yield opened
+    finally:
+        opened.close()
 
 
 @pytest.fixture
@@ -38,7 +40,9 @@ def submitted(scene: Scene, cluster: Cluster, name: str) -> tuple[Launch, set[st
     sweep = scene.sweep(
         tiny_sweep(name, epochs=200, seeds=[2 * len(scene.launches), 2 * len(scene.launches) + 1]), name
     )
-    supervisor = scene.run(["submit", sweep, "--cluster", cluster.dashboard, "--relaunch"], cluster.login)
+    supervisor = scene.run(
+        ["submit", sweep, "--cluster", cluster.dashboard, "--relaunch", "--checkpoint-every", 0], cluster.login
+    )
     return supervisor, set(trial_keys(sweep).values())
 
 
@@ -74,7 +78,7 @@ def test_the_job_that_launches_is_killed(scene: Scene, cluster: Cluster) -> None
     until(lambda: gone(launching), "its end", within_s=20)
     seconds = goes_on(scene, keys, struck, "F7: the job killed, trials go on under the next one")
     supervisor.ended(0, within_s=300)
-    assert "job job@paper-0001 ended with exit code 137; launching again" in supervisor.output
+    assert "job job@paper-0001 ended with exit code" in supervisor.output
     assert "as job job@paper-0002" in supervisor.output
     scene.doctor()
     scene.check(cut_off=superseded(scene))
@@ -88,11 +92,10 @@ def test_the_head_vanishes_and_a_new_one_comes(scene: Scene, cluster: Cluster) -
     assert cluster.head is not None
     struck = time.time()
     cluster.head.kill()
-    until(lambda: all(gone(each) for each in trained), "the end of the lost head's trials", within_s=90)
-    measured("F8: the head vanishes, its trials are gone", time.time() - struck)
     old = list(cluster.nodes)
     cluster.begin()
     cluster.add(2)
+    until(lambda: all(gone(each) for each in trained), "the end of the lost head's trials", within_s=60)
     seconds = goes_on(scene, keys, struck, "F8: the head vanishes, trials go on under a new one")
     for node in old:
         until(lambda node=node: node.process.poll() is not None, "the old nodes' end", within_s=60)

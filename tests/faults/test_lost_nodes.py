@@ -21,10 +21,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Return a scene with a cluster of two nodes that launches run on."""
     opened = Scene(tmp_path_factory.mktemp("nodes"))
     opened.cluster = Cluster(tmp_path_factory.getbasetemp() / "n", opened.faults("cluster"))
-    opened.cluster.begin(dashboard=False)
-    opened.cluster.add(2)
-    yield opened
-    opened.close()
+    try:
+        opened.cluster.begin(dashboard=False)
+        opened.cluster.add(2)
+        yield opened
+    finally:
+        opened.close()
 
 
 @pytest.fixture

@@ -26,11 +26,13 @@ def hosts() -> Iterator[Network]:
 def scene(hosts: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     opened = Scene(tmp_path_factory.mktemp("partition"))
     cluster = opened.cluster = Cluster(tmp_path_factory.getbasetemp() / "p", opened.faults("cluster"), host=hosts.here)
-    cluster.begin(dashboard=False)
-    for host, address in hosts.addresses.items():
-        cluster.add(namespace=hosts.namespace(host), host=address)
-    yield opened
-    opened.close()
+    try:
+        cluster.begin(dashboard=False)
+        for host, address in hosts.addresses.items():
+            cluster.add(namespace=hosts.namespace(host), host=address)
+        yield opened
+    finally:
+        opened.close()
 
 
 def test_a_node_is_cut_off_for_half_a_minute(scene: Scene, hosts: Network) -> None:

@@ -3,11 +3,12 @@
 Which fault strikes when is a function of the seed: SOFTAUG_SOAK_SEED=7 python -m pytest -rP tests/faults/test_soak.py
 """
 
+import json
 import os
 import random
 import signal
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ class Stack:
         found: list[psutil.Process] = []
 
         def trains() -> bool:
-            recent = [event["pid"] for event in self.scene.events("epoch") if event["time"] > time.time() - 5]
+            with self.scene.history.open() as lines:
+                last = [json.loads(line) for line in deque(lines, maxlen=50)]
+            recent = [each["pid"] for each in last if each["event"] == "epoch" and each["time"] > time.time() - 5]
             for pid in recent[-1:]:
                 with suppress(psutil.NoSuchProcess):
                     found.append(psutil.Process(pid))
