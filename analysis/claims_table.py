@@ -59,21 +59,17 @@ def claims_table(found: Sequence[Evaluated]) -> Table:
     """Return the claims as a table, a row each; its records have a row per part."""
     return Table(
         title="The paper's claims",
-        columns=("claim", "where", "the paper's numbers", "our runs"),
-        rows=tuple(
-            Row(
-                (
-                    Entry(each.claim.sentence),
-                    Entry(each.claim.where),
-                    Entry(on_paper_text(each)),
-                    Entry(on_runs_text(each)),
-                )
-            )
-            for each in found
-        ),
+        columns=("claim", "where", "checked", "the paper's numbers", "our runs"),
+        prose=True,
+        rows=tuple(Row(tuple(map(Entry, _texts(each)))) for each in found),
         records=tuple(record for each in found for record in _records(each)),
         notes=NOTES,
     )
+
+
+def _texts(each: Evaluated) -> tuple[str, ...]:
+    claim = each.claim
+    return claim.sentence, claim.where, claim.checked, on_paper_text(each), on_runs_text(each)
 
 
 def lines(found: Sequence[Evaluated]) -> Iterator[tuple[int, str]]:
