@@ -22,7 +22,8 @@ test: check
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not alone" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "slow and alone"
 
 check: install
 	$(BIN)/ruff format --check .
@@ -47,6 +48,8 @@ benchmarks: install
 	$(BIN)/python benchmarks/search_overhead.py
 	$(BIN)/python benchmarks/quickstart.py
 	$(BIN)/python benchmarks/outage.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/concurrency.py
 
 # On a machine with a GPU: parity with the CPU, no host synchronisation, throughput.
 check-gpu: install
@@ -63,7 +66,7 @@ down:
 	docker compose down
 
 # After changing dependencies in pyproject.toml: the newest versions it allows, written down exactly. The image's lock
-# has hashes too: the same versions, without what only development needs, and with what a server needs.
+# has hashes too: the same versions, without what only development needs, and with what a server and a bucket need.
 lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
@@ -71,14 +74,16 @@ lock:
 	$(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' \
 	  | sed -E 's/^((nvidia|cuda|triton).*)$$/\1 ; platform_system == "Linux"/' > requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra server --constraint requirements.lock --generate-hashes \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra server --extra s3 --constraint requirements.lock --generate-hashes \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-annotate --no-header \
 	  --output-file deploy/requirements.lock
 
-# What only the system can give: Chromium looks at pages in the tests, Fashion-MNIST is a data set (Debian, Ubuntu).
+# What only the system can give (Debian, Ubuntu): Chromium looks at pages in the tests, PostgreSQL and ip (networks whose
+# cables are pulled) are for the tests of faults, Fashion-MNIST is a data set.
 system-packages:
 	apt-get update --quiet
-	apt-get install --quiet --yes --no-install-recommends chromium dataset-fashion-mnist fonts-dejavu-core g++ git
+	apt-get install --quiet --yes --no-install-recommends chromium dataset-fashion-mnist fonts-dejavu-core g++ \
+	  git iproute2 postgresql
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

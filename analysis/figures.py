@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import nan
+from math import ceil, nan
 from pathlib import Path
 from textwrap import fill
 from typing import Any, Literal
@@ -24,6 +24,7 @@ Y_LABEL: Mapping[Quantity, str] = {
     "reduction": "top-1 error reduction\nover baseline (points)",
     "ece": "expected calibration error (%)",
 }
+MOST_TICKS = 9  # on an x axis: more numbers run into each other, and take longer to draw than everything else
 DODGE = 0.3  # of the distance between two x values: lines stand side by side, so that error bars stay apart
 CAPTION_LETTERS_PER_INCH = 14
 DASHES = (":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))  # published numbers in one panel
@@ -76,7 +77,7 @@ def _draw_panel(axes: Axes, data: FigureData, panel: str, quantity: Quantity) ->
         dashes = DASHES[index % len(DASHES)]
         _draw_band(axes, point, quantity, {"color": GREY, "linestyle": dashes, "label": point.line})
     if xs:
-        axes.xaxis.set_major_locator(FixedLocator(xs))
+        axes.xaxis.set_major_locator(FixedLocator(xs[:: ceil(len(xs) / MOST_TICKS)]))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.set_xlim(xs[0] - step / 2, xs[-1] + step / 2)
 

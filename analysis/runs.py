@@ -4,14 +4,14 @@ Every trial of the resolved sweep gets a row, in its order: one that MLflow does
 is finished but lacks a metric or a fact is "incomplete". Runs of trials the sweep no longer has are left out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, cast, get_args
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
+from sweeps.mlflow_read import Found, all_runs
 from sweeps.resolved import Cell, ResolvedSweep
 
 State = Literal[
@@ -21,7 +21,6 @@ State = Literal[
 TAGS = ("trial_key", "seed", "state")  # that every trial's run has
 METRICS = ("test/top1_error", "test/ece", "test/nll", "test/brier")
 FACTS = ("epochs", "data_fingerprint", "device", "cpu", "torch", "git_commit", "git_dirty", "seconds")
-PAGE = 1000  # runs per request, the most a server gives
 
 
 class Unreadable(Exception):
@@ -47,6 +46,7 @@ class TrialRun:
     evaluated: Mapping[str, float] = field(default_factory=dict)
     run_id: str | None = None
     parent_id: str | None = None
+    artifacts: str | None = None  # their address
 
     @property
     def ending(self) -> str:
@@ -72,45 +72,37 @@ def experiment_id(client: MlflowClient, sweep: ResolvedSweep) -> str:
 
 def read_runs(client: MlflowClient, sweep: ResolvedSweep) -> list[TrialRun]:
     """Return one row per expected trial of the sweep; every MLflow run is read once. Raises Unreadable."""
-    runs: dict[str, Run] = {}
-    for run in _search(client, experiment_id(client, sweep)):
-        if lacking := [name for name in TAGS if name not in run.data.tags]:
+    places = {key: (cell, seed) for cell in sweep.cells for seed, key in cell.trials.items()}
+    rows: dict[str, TrialRun] = {}
+    run_ids: dict[str, str] = {}
+    for run in all_runs(client, experiment_id(client, sweep)):
+        if run.tags.get("kind") != "trial":
+            continue
+        if lacking := [name for name in TAGS if name not in run.tags]:
             raise Unreadable(
-                f"MLflow run {run.info.run_id} of experiment {sweep.experiment!r} calls itself a trial but has no "
+                f"MLflow run {run.run_id} of experiment {sweep.experiment!r} calls itself a trial but has no "
                 f"{', '.join(lacking)}: softaug did not write it; delete it in MLflow, or name another --tracking-uri"
             )
-        trial_key = run.data.tags["trial_key"]
-        if trial_key in runs:
+        trial_key = run.tags["trial_key"]
+        if trial_key in run_ids:
             raise Unreadable(
-                f"trial {trial_key} has two MLflow runs, {runs[trial_key].info.run_id} and {run.info.run_id}: "
+                f"trial {trial_key} has two MLflow runs, {run_ids[trial_key]} and {run.run_id}: "
                 "delete one in MLflow, then run `softaug sync`"
             )
-        runs[trial_key] = run
-    return [
-        _row(cell, seed, trial_key, runs.get(trial_key))
-        for cell in sweep.cells
-        for seed, trial_key in cell.trials.items()
-    ]
+        run_ids[trial_key] = run.run_id
+        if trial_key in places:
+            rows[trial_key] = _row(*places[trial_key], trial_key, run)
+    return [rows.get(key) or _row(*place, key, None) for key, place in places.items()]
 
 
-def _search(client: MlflowClient, experiment: str) -> Iterator[Run]:
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment], "tags.kind = 'trial'", max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _row(cell: Cell, seed: int, trial_key: str, run: Run | None) -> TrialRun:
+def _row(cell: Cell, seed: int, trial_key: str, run: Found | None) -> TrialRun:
     if run is None:
         return TrialRun(
             cell.arm, cell.cell_key, trial_key, seed, "missing", "not started, or not in MLflow: run `softaug sync`"
         )
-    tags = run.data.tags
-    others = {name: value for name, value in run.data.metrics.items() if name.startswith("test/") and isfinite(value)}
-    metrics = {name: run.data.metrics[name] for name in METRICS if isfinite(run.data.metrics.get(name, float("nan")))}
+    tags = run.tags
+    others = {name: value for name, value in run.metrics.items() if name.startswith("test/") and isfinite(value)}
+    metrics = {name: run.metrics[name] for name in METRICS if isfinite(run.metrics.get(name, float("nan")))}
     facts = {name: tags[name] for name in FACTS if name in tags}
     state, reason = cast(State, tags["state"]), tags.get("reason", "")
     if state not in get_args(State) or tags["seed"] != str(seed):
@@ -129,6 +121,7 @@ def _row(cell: Cell, seed: int, trial_key: str, run: Run | None) -> TrialRun:
         metrics=metrics,
         facts=facts,
         evaluated={name: value for name, value in others.items() if name not in METRICS},
-        run_id=run.info.run_id,
+        run_id=run.run_id,
         parent_id=tags.get("mlflow.parentRunId"),
+        artifacts=run.artifacts,
     )

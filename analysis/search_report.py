@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.cells import CellRuns, number_text
-from analysis.pictures import picture
 from analysis.results import Results
 from analysis.search_data import OBJECTIVES, arms_at, by_value, counts_text, measure, with_unit
 from analysis.search_figures import write_search_figures
+from analysis.site import Picture
 from analysis.summary import duration
 from analysis.tables import NONE, estimate_text, signed
 from softaug.estimate import Estimate
@@ -34,7 +34,7 @@ def search_section(history: History, results: Results, out: Path) -> dict[str, A
             {
                 "title": each.title,
                 "caption": each.caption,
-                "picture": picture(out / f"{each.name}.svg", f"{each.title}. {each.caption}")
+                "picture": Picture(f"{each.name}.svg", f"{each.title}. {each.caption}")
                 if each.drawing is not None
                 else None,
                 "wide": each.name.startswith(("search-contour", "search-parallel")),

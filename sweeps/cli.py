@@ -30,8 +30,8 @@ from sweeps.options import (
     StoreOption,
     SweepArgument,
     TrackingOption,
+    named_tracking_uri,
     seeds_of,
-    tracking_uri_of,
 )
 from sweeps.preflight import Refused
 from sweeps.problems import Problems
@@ -45,7 +45,7 @@ from sweeps.survey import status_json, survey
 from sweeps.terminal import console, print_json, say, say_on_stderr, warn_of_damaged_sweeps
 from trainables.launches import AlreadyRunning
 from trainables.sealed import Damaged
-from trainables.store import Store, StoreRefused, open_store
+from trainables.store import Store, StoreFailed, StoreRefused, open_store
 
 if TYPE_CHECKING:
     from sweeps.launch import Outcome
@@ -133,7 +133,7 @@ def launch(
     settings = Settings(
         store=opened,
         data=data.expanduser().absolute() if data else None,
-        tracking_uri=None if offline else tracking_uri_of(opened, tracking_uri),
+        tracking_uri=None if offline else named_tracking_uri(opened, tracking_uri),
         address=address,
         max_concurrent=max_concurrent,
         retry_failed=retry_failed,
@@ -237,7 +237,7 @@ def main() -> None:
     """Run the command line; problems become lines on stderr and an exit code, never a traceback."""
     try:
         app()
-    except (Problems, Refused, StoreRefused, MissingData, DamagedData) as problem:
+    except (Problems, Refused, StoreRefused, StoreFailed, MissingData, DamagedData) as problem:
         say_on_stderr("error", str(problem))
         sys.exit(2)
     except Damaged as damaged:

@@ -61,7 +61,7 @@ def evaluate(
         raise Refused(problems)
     source = code()
     job = Job(
-        store=str(opened.root),
+        store=opened.location,
         data=data.expanduser().absolute() if data else None,
         wanted=tuple(conditions(percents, fill, occlusion_seeds)),
         git_commit=source.commit,

@@ -26,9 +26,10 @@ from sweeps.options import (
     ui_url,
     without_password,
 )
-from sweeps.preflight import Refused, unreachable_tracking, unwritable
+from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.resolved import ResolvedSweep
 from sweeps.terminal import print_json, progress, say, say_on_stderr, say_wrapped, warn_of_damaged_sweeps
+from trainables.folder_store import unwritable
 from trainables.store import Store, open_store
 
 commands = typer.Typer()

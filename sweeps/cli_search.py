@@ -8,9 +8,10 @@ import typer
 
 from sweeps.launched import chosen
 from sweeps.options import STORE, ScaleOption, StoreOption, SweepArgument, without_password
-from sweeps.preflight import Refused, unwritable
+from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
 from sweeps.terminal import say, say_on_stderr, warn_of_damaged_sweeps
+from trainables.folder_store import unwritable
 from trainables.store import Store, open_store
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Commands for a Ray cluster that is reached by its head's address: submit, follow; `stop` is with the launches."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from sweeps.options import (
     SweepArgument,
     seeds_of,
 )
+from sweeps.preflight import Refused
 from sweeps.terminal import say
 
 commands = typer.Typer()
@@ -37,12 +39,22 @@ def submit(
     budget: BudgetOption = None,
     retry_failed: Annotated[bool, typer.Option(help="Run failed and diverged trials again.")] = False,
     offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
+    checkpoint_every: Annotated[
+        float | None, typer.Option(min=0, help="Seconds between a trial's checkpoints; default: 60.")
+    ] = None,
     following: Annotated[bool, typer.Option("--follow/--no-follow", help="Show what the job prints.")] = True,
+    relaunch: Annotated[bool, typer.Option(help="Launch again whenever the job or the head is lost.")] = False,
 ) -> None:
     """Launch a sweep on a Ray cluster, as a job of its head, and follow it."""
     from sweeps import submit as jobs
+    from sweeps.relaunch import keep
 
-    resolved, known = jobs.checked(cluster, sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus, store=store)
+    if relaunch and not following:
+        raise Refused(["--relaunch: it has to follow the job to see that it is lost; leave --no-follow out"])
+
+    resolved, known = jobs.checked(
+        cluster, sweep, scale=scale, seeds=seeds_of(seeds), gpus=gpus, store=store, tracking_uri=tracking_uri
+    )
     given = {
         "--seeds": seeds,
         "--tracking-uri": tracking_uri,
@@ -50,11 +62,20 @@ def submit(
         "--max-concurrent": max_concurrent,
         "--gpus": gpus,
         "--budget": budget,
+        "--checkpoint-every": checkpoint_every,
     }
     options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
     options += [name for name, wanted in (("--retry-failed", retry_failed), ("--offline", offline)) if wanted]
-    job = jobs.submit(cluster, known, sweep, resolved, store=store, options=options)
+    wanted = jobs.prepare(sweep, resolved, store=store, options=options)
+    job = jobs.submit(cluster, known, wanted)
     say(f"submitted to {cluster} as job {job}")
+    if relaunch:
+        raise typer.Exit(
+            _or_interrupted(
+                lambda: keep(cluster, wanted, job, show=_show, say=say),
+                f"{resolved.experiment} is not launched again from here; {how_to_go_on(cluster, resolved.experiment)}",
+            )
+        )
     if following:
         raise typer.Exit(_followed(cluster, job, resolved.experiment))
     say(how_to_go_on(cluster, resolved.experiment))
@@ -77,7 +98,7 @@ def stop_on(cluster: str, sweep: str, scale: str | None) -> None:
 
     job = jobs.job_of(dashboard.jobs(cluster), sweep, scale, cluster, running=True)
     say(f"asking job {job.id} on {cluster} to stop")
-    raise typer.Exit(jobs.follow(cluster, jobs.stop(cluster, job), _show))
+    raise typer.Exit(_until_its_end(cluster, jobs.stop(cluster, job)))
 
 
 def how_to_go_on(cluster: str, experiment: str) -> str:
@@ -89,13 +110,28 @@ def how_to_go_on(cluster: str, experiment: str) -> str:
 
 
 def _followed(cluster: str, job: str, experiment: str) -> int:
+    goes_on = f"job {job} goes on; {how_to_go_on(cluster, experiment)}"
+    return _or_interrupted(lambda: _until_its_end(cluster, job), goes_on)
+
+
+def _until_its_end(cluster: str, job: str) -> int:
     from sweeps import submit as jobs
 
     try:
         return jobs.follow(cluster, job, _show)
+    except jobs.JobLost as lost:
+        say(str(lost))
+        return 1
+
+
+def _or_interrupted(follow: Callable[[], int], goes_on: str) -> int:
+    from sweeps.submit import INTERRUPTED
+
+    try:
+        return follow()
     except KeyboardInterrupt:
-        say(f"job {job} goes on; {how_to_go_on(cluster, experiment)}")
-        return jobs.INTERRUPTED
+        say(goes_on)
+        return INTERRUPTED
 
 
 def _show(text: str) -> None:

@@ -49,8 +49,9 @@ def _joined(address: str) -> Iterator[None]:
     import ray
 
     _silence()
-    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     try:
+        with _refusing(f"Ray address {address}"):
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         yield
     finally:
         ray.shutdown()
@@ -66,18 +67,29 @@ def _local() -> Iterator[None]:
     _silence()
     folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-        )
+        with _refusing(f"Ray does not start on this machine, in {folder} (TMPDIR makes it another folder)"):
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+            )
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Refuse the launch, in a line, if Ray fails here."""
+    try:
+        yield
+    except Exception as error:  # it raises Exception itself, as when a busy machine takes too long
+        said = " ".join(str(error).split())[:300]
+        raise Refused([f"{what}: {said or type(error).__name__}"]) from None
 
 
 def slots(needs: Resources) -> int:

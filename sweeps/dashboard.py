@@ -8,6 +8,7 @@ import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
@@ -24,12 +25,14 @@ RUNNING = ("PENDING", "RUNNING")
 
 @dataclass(frozen=True)
 class JobEntry:
-    """A submitted job as the head knows it; `since` is Unix seconds."""
+    """A submitted job as the head knows it; `since` is Unix seconds, `exit_code` None while there is none."""
 
     id: str
     status: str
     since: float
     metadata: dict[str, str]
+    exit_code: int | None = None
+    message: str = ""
 
     @property
     def runs(self) -> bool:
@@ -88,8 +91,26 @@ def jobs(cluster: str) -> list[JobEntry]:
     return entries
 
 
+def job(cluster: str, name: str) -> JobEntry | None:
+    """Return a submitted job, None if the head knows none of this name. Raises OSError if it does not tell."""
+    try:
+        return _entry(_get(cluster, f"api/jobs/{name}", token()))
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+
 def _entry(job: dict[str, Any]) -> JobEntry:
-    return JobEntry(job["submission_id"], job["status"], (job["start_time"] or 0) / 1000, job["metadata"] or {})
+    return JobEntry(
+        job["submission_id"],
+        job["status"],
+        (job["start_time"] or 0) / 1000,
+        job["metadata"] or {},
+        job.get("driver_exit_code"),
+        job.get("message") or "",
+    )
 
 
 def _get(cluster: str, what: str, shown: str | None) -> Any:

@@ -1,8 +1,8 @@
 """What the launch makes of a trial whose process died: try again, or end the trial with the reason.
 
-Tune starts a trial again whose process died, up to `MAX_PROCESS_DEATHS` times. A trial that was silent for too long
-is not tried again, and one that ran out of memory once only: an end in the ledger is all it takes, since a trial that
-has ended does not begin.
+Tune starts a trial again whose process died, up to `MAX_PROCESS_DEATHS` times; a node that was lost is not held against
+its trials. A trial that was silent for too long is not tried again, and one that ran out of memory once only: an end in
+the ledger is all it takes, since a trial that has ended does not begin.
 """
 
 import time
@@ -13,6 +13,8 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from sweeps import last_words
+from sweeps.cluster import alive_nodes
 from trainables.ledger import AttemptFolder, Death, End, TrialFolder
 from trainables.store import Store
 from trainables.watchdog import SILENT
@@ -35,12 +37,14 @@ class Deaths(Callback):
         silent_after_s: float,
         changed: Callable[[str, bool], None],
         warn: Callable[[str], None],
+        nodes: Callable[[], list[dict[str, Any]]] = alive_nodes,
     ) -> None:
         self.store = store
         self.launch = launch
         self.silent_after_s = silent_after_s
         self.changed = changed
         self.warn = warn
+        self.nodes = nodes
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
         """Record a death after which Tune starts the trial again."""
@@ -57,13 +61,18 @@ class Deaths(Callback):
     def _died(self, trial: Trial, *, last: bool) -> None:
         folder = TrialFolder(self.store, trial.config["trial_key"])
         try:
-            self._record(folder, _what_ray_says(trial), last=last)
+            mine = [attempt for attempt in folder.attempts() if attempt.launch == self.launch]
+            alive = {node["NodeID"] for node in self.nodes()}
+            on_lost_nodes = {attempt.number for attempt in mine if attempt.node not in alive}
+            trial.max_failures = MAX_PROCESS_DEATHS + len(on_lost_nodes)  # Tune counts as if the trial were to blame
+            self._record(folder, [attempt.number for attempt in mine], on_lost_nodes, _what_ray_says(trial), last=last)
         except Exception as error:  # Tune ends the whole sweep if a callback raises
             self.warn(f"trial {folder.key[:12]}: its process died, and that could not be kept: {error}")
         self.changed(folder.key, last)
 
-    def _record(self, folder: TrialFolder, ray_says: str, *, last: bool) -> None:
-        mine = [attempt.number for attempt in folder.attempts() if attempt.launch == self.launch]
+    def _record(
+        self, folder: TrialFolder, mine: list[int], on_lost_nodes: set[int], ray_says: str, *, last: bool
+    ) -> None:
         if folder.end() is not None:
             return
         deaths = []
@@ -71,12 +80,14 @@ class Deaths(Callback):
             attempt = AttemptFolder(folder, number)
             if attempt.death() is None:
                 attempt.record_death(self._death(attempt, ray_says))
-            deaths += [death for death in (attempt.death(),) if death is not None]
+            if number not in on_lost_nodes:
+                deaths += [death for death in (attempt.death(),) if death is not None]
         causes = [death.cause for death in deaths]
         if last or "silent" in causes or causes.count("out of memory") >= MAX_OUT_OF_MEMORY:
             self._end(folder, mine, deaths)
 
     def _death(self, attempt: AttemptFolder, ray_says: str) -> Death:
+        last_words.bring(attempt)
         crash = attempt.crash()
         now = time.time()
         if crash.startswith(SILENT):
@@ -116,6 +127,7 @@ def _reason(deaths: list[Death], silent_after_s: float) -> str:
 
 
 def _what_ray_says(trial: Trial) -> str:
-    """Return what Tune wrote down about the trial's failures."""
+    """Return what Tune wrote down about the trial's last failure: it keeps them all in one file."""
     file = trial.error_file
-    return Path(file).read_text(errors="replace") if file and Path(file).exists() else ""
+    said = Path(file).read_text(errors="replace") if file and Path(file).exists() else ""
+    return said.rpartition("Failure # ")[2]

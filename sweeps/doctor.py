@@ -7,8 +7,9 @@ to is not looked at.
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sweeps import launched
@@ -18,6 +19,7 @@ from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.resolved import ResolvedSweep
 from sweeps.stop import whereabouts
 from trainables import launches
+from trainables.folder_store import FolderStore
 from trainables.launches import DEAD_AFTER_S, Launch
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
@@ -50,7 +52,7 @@ def examine(store: Store, tracking_uri: str | None, *, fix: bool) -> Checkup:
     if problems:
         raise Refused(problems)
     if not any(store.names(folder) for folder in ("sweeps", "trials", "launches")):
-        raise Refused([f"no sweep was launched into the store {store.root} yet; see `softaug launch --help`"])
+        raise Refused([f"no sweep was launched into the store {store.location} yet; see `softaug launch --help`"])
     repaired: tuple[Repaired, ...] = ()
     if fix:
         busy = _busy(store)
@@ -169,8 +171,9 @@ def _damaged_launches(store: Store) -> Iterator[tuple[str, Damaged, bool]]:
         except FileNotFoundError:
             continue
         except Damaged as damaged:
-            age = time.time() - (store.root / path).stat().st_mtime
-            yield name.removesuffix(".json"), damaged, age <= DEAD_AFTER_S
+            file = store.status(path)
+            if file is not None:
+                yield name.removesuffix(".json"), damaged, time.time() - file.modified <= DEAD_AFTER_S
 
 
 def _damaged_launch(store: Store, launch_id: str, damaged: Damaged, *, fresh: bool) -> Finding:
@@ -178,7 +181,8 @@ def _damaged_launch(store: Store, launch_id: str, damaged: Damaged, *, fresh: bo
     if fresh:
         what = f"The file {damaged.why}. If its launch runs, it writes it anew within seconds."
         return Finding("unreadable", damaged.path, what, f"look again in {DEAD_AFTER_S:.0f} s")
-    changed = (store.root / damaged.path).stat().st_mtime
+    file = store.status(damaged.path)
+    changed = time.time() if file is None else file.modified
     sweep = launch_id.rpartition("-")[0]
     unknown = "unknown"
     over = Launch(
@@ -202,25 +206,34 @@ def _damaged_launch(store: Store, launch_id: str, damaged: Damaged, *, fresh: bo
 
 
 def _leftovers(store: Store, busy: Busy) -> Iterator[Finding]:
-    for folder in (".", "sweeps", "launches"):
+    for folder in ("", "sweeps", "launches"):
         yield from cut_off_writes(store, folder, older_than_s=ABANDONED_AFTER_S)
-    if busy.launches or not store.root.is_dir():
+    if busy.launches:
         return
-    for path in sorted(store.root.iterdir()):
-        old = time.time() - path.stat().st_mtime > ABANDONED_AFTER_S
-        if old and path.name.startswith("probe-") and path.is_file():
-            yield _deletion(path, "A file that a launch tried the store with, and was killed.")
-        elif old and path.name.startswith("tune-") and path.is_dir() and _is_tune_s(path):
-            yield _deletion(path, "Ray Tune's own state of a launch that was killed; nothing reads it.")
+    for name in store.names(""):
+        file = store.status(name) if name.startswith("probe-") else None
+        if file is not None and time.time() - file.modified > ABANDONED_AFTER_S:
+            yield _deletion(
+                name, "A file that a launch tried the store with, and was killed.", partial(store.delete, name)
+            )
+    if isinstance(store, FolderStore):
+        yield from _folders_of_tune(store.root)
 
 
-def _is_tune_s(folder: Path) -> bool:
-    return not any(folder.iterdir()) or any(folder.rglob("experiment_state-*.json")) or any(folder.rglob("tuner.pkl"))
+def _folders_of_tune(root: Path) -> Iterator[Finding]:
+    """Yield the folders of earlier versions, which had Ray Tune keep its state in the store."""
+    for path in sorted(root.glob("tune-*")):
+        old = path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED_AFTER_S
+        if old and (
+            not any(path.iterdir()) or any(path.rglob("experiment_state-*.json")) or any(path.rglob("tuner.pkl"))
+        ):
+            what = "Ray Tune's own state of a launch that was killed; nothing reads it."
+            yield _deletion(path.name, what, partial(shutil.rmtree, path))
 
 
-def _deletion(path: Path, what: str) -> Finding:
+def _deletion(name: str, what: str, delete: Callable[[], None]) -> Finding:
     def repair() -> str:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        delete()
         return "deleted"
 
-    return Finding("leftover", path.name, what, "deletes it", repair)
+    return Finding("leftover", name, what, "deletes it", repair)

@@ -233,8 +233,8 @@ def _identity(run: Run) -> tuple[str, str]:
 
 def is_foreign(store: Store, client: MlflowClient, run: Run) -> bool:
     """Say whether another store wrote the run. A store that was moved with its database is the same store."""
-    other = run.data.tags.get("store", str(store.root))
-    return other != str(store.root) and not (_lies_in(store, client) and not Path(other).exists())
+    other = run.data.tags.get("store", store.location)
+    return other != store.location and not (_lies_in(store, client) and not Path(other).exists())
 
 
 def is_unknown(store: Store, client: MlflowClient, run: Run) -> bool:
@@ -244,7 +244,7 @@ def is_unknown(store: Store, client: MlflowClient, run: Run) -> bool:
 
 def _lies_in(store: Store, client: MlflowClient) -> bool:
     uri: str = client.tracking_uri
-    return uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).is_relative_to(store.root)
+    return uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).is_relative_to(store.location)
 
 
 def runs_of(client: MlflowClient, experiment_id: str) -> list[Run]:

@@ -64,14 +64,13 @@ def look_at_trial(trial: TrialFolder, recipe: Callable[[], Recipe] | None) -> It
 
 
 def cut_off_writes(store: Store, folder: str, *, older_than_s: float) -> Iterator[Finding]:
-    """Yield the temporary files in a folder that nobody writes to any more."""
-    place = store.root / folder
-    if not place.is_dir():
-        return
-    for path in sorted(place.iterdir()):
-        if CUT_OFF.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime > older_than_s:
+    """Yield the temporary files in a folder, "" for the root, that nobody writes to any more."""
+    for name in store.names(folder, hidden=True):
+        path = f"{folder}/{name}" if folder else name
+        found = store.status(path) if CUT_OFF.fullmatch(name) else None
+        if found is not None and time.time() - found.modified > older_than_s:
             what = "The beginning of a write that was cut off; what it was to replace is as it was."
-            yield _delete(store, [f"{folder}/{path.name}"], f"{folder}/{path.name}", what)
+            yield _delete(store, [path], path, what)
 
 
 def _delete(store: Store, paths: list[str], where: str, what: str) -> Finding:
@@ -172,10 +171,10 @@ def _results(attempt: AttemptFolder, end: End) -> Iterator[Finding]:
     """Yield what a finished trial lacks. It cannot be had again without training, which is a person's decision."""
     for name in RESULTS:
         path = f"{attempt.path}/{name}"
-        file = attempt.store.root / path
-        if file.exists() and (name != RESULTS[0] or file.stat().st_size == end.weights_bytes):
+        file = attempt.store.status(path)
+        if file is not None and (name != RESULTS[0] or file.size == end.weights_bytes):
             continue
-        lacking = "has another size than the trial's end says" if file.exists() else "is gone"
+        lacking = "has another size than the trial's end says" if file is not None else "is gone"
         what = (
             f"This file of a finished trial {lacking}. Its numbers stand, in end.json; only training again brings "
             "the file back."

@@ -9,18 +9,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from sweeps.search_run import SearchRun
+from sweeps.tune_at_scale import InOrder
 from trainables.ledger import AttemptFolder, End, TrialFolder
 from trainables.store import Store
 
 
-class HalvingScheduler(FIFOScheduler):
+class HalvingScheduler(InOrder):
     """Judges every trial that reports a rung; without rungs all go on."""
 
     def __init__(self, store: Store, search: SearchRun, *, warn: Callable[[str], None]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.store = store
         self.search = search
         self.warn = warn

@@ -97,7 +97,7 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
     )
     store.probe()
     if store.is_in_memory():
-        view.say(f"the store {store.root} is in memory (tmpfs): when this machine restarts, all results are gone")
+        view.say(f"the store {store.location} is in memory (tmpfs): when this machine restarts, all results are gone")
     with ExitStack() as stack:
         owned = stack.enter_context(_owned(store, sweep, estimate, view.say))
         stack.enter_context(stop_on_signals(store, owned, view.say))

@@ -113,7 +113,7 @@ def all_launched(store: Store) -> list[ResolvedSweep]:
     """Return all sweeps of a store whose file is intact. Raises Refused if there are none."""
     found = saved(store)
     if not found:
-        nothing = f"no sweep was launched into the store {store.root} yet; see `softaug launch --help`"
+        nothing = f"no sweep was launched into the store {store.location} yet; see `softaug launch --help`"
         raise Refused([told(problem) for problem in damaged(store)] or [nothing])
     return found
 
@@ -141,7 +141,7 @@ def chosen(store: Store, names: list[str] | None, scale: str | None) -> list[Res
     known = {sweep.experiment for sweep in saved(store)}
     missing = [sweep.experiment for sweep in wanted if sweep.experiment not in known]
     if missing:
-        never = [f"{name} was never launched into the store {store.root}" for name in missing]
+        never = [f"{name} was never launched into the store {store.location}" for name in missing]
         raise Refused([told(problem) for problem in damaged(store)] or never)
     return wanted
 

@@ -6,22 +6,21 @@ anew what there is. Explicit run ids only, never the fluent API.
 """
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweeps.mlflow_database import create_if_missing
+from sweeps.mlflow_read import Found, all_runs, found_runs
 from sweeps.resolved import ResolvedSweep
 from sweeps.run_contents import FORM, LONGEST_NAME, cut, fitted, params
 from trainables.store import Store
 
-PAGE = 1000
 METRICS_PER_CALL = 800  # with 100 parameters and 100 tags the most that one call takes
 LONGEST_NOTE = 5000  # characters
 
@@ -59,7 +58,7 @@ class Experiment:
         self.client = MlflowClient(uri)
         self.id = self._id()
         self.runs: dict[tuple[Kind, str], Held] = {}
-        for run in self._search(""):
+        for run in all_runs(self.client, self.id):
             self._remember(run)
 
     def make(self, kind: Kind, key: str, name: str, started: float, tags: dict[str, str]) -> Held:
@@ -68,12 +67,13 @@ class Experiment:
             self._look_for(kind, key)
         if (kind, key) not in self.runs:
             name, start = cut(name, LONGEST_NAME, "its tags"), round(started * 1000)
-            self._remember(self.client.create_run(self.id, start_time=start, tags=fitted(tags), run_name=name))
+            made = self.client.create_run(self.id, start_time=start, tags=fitted(tags), run_name=name)
+            self._remember(Found(made.info.run_id, made.info.artifact_uri, made.info.status, made.data.tags))
         return self.runs[kind, key]
 
     def _look_for(self, kind: Kind, key: str) -> None:
         kind_too = " and tags.kind = 'cell'" if kind == "cell" else ""  # trials have their cell's key too
-        for run in self._search(f"tags.{kind}_key = '{key}'{kind_too}"):
+        for run in found_runs(self.client, self.id, f"tags.{kind}_key = '{key}'{kind_too}"):
             self._remember(run)
 
     def steps(self, run: Held, names: set[str]) -> set[tuple[str, int]]:
@@ -95,7 +95,7 @@ class Experiment:
             if with_sweep:
                 (Path(folder) / "sweep.yaml").write_text(self.sweep.source, encoding="utf-8")
             own = [Path(folder) / "sweep.yaml"] if with_sweep else []
-            self.upload_files(run, [*own, *(Path(self.store.root / path) for path in paths)])
+            self.upload_files(run, [*own, *(self.store.local(path, Path(folder)) for path in paths)])
 
     def upload_files(self, run: Held, files: list[Path]) -> None:
         """Copy files, by their names, into the run's artifacts."""
@@ -139,23 +139,14 @@ class Experiment:
                 )
             return str(found.experiment_id)
         served = self.uri.startswith(("http://", "https://"))
-        location = None if served else (self.store.root / "artifacts" / self.sweep.experiment).as_uri()
+        location = None if served else Path(self.store.place(f"artifacts/{self.sweep.experiment}")).as_uri()
         note = cut(f"{self.sweep.question}\n\nExpected: {self.sweep.expect}", LONGEST_NOTE, "the sweep file")
         tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
         return str(self.client.create_experiment(self.sweep.experiment, location, tags=tags))
 
-    def _search(self, wanted: str) -> Iterator[Run]:
-        token = None
-        while True:
-            page = self.client.search_runs([self.id], wanted, max_results=PAGE, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
-
-    def _remember(self, run: Run) -> None:
+    def _remember(self, run: Found) -> None:
         """Remember a run. Of two of the same trial or cell keep one: a creation was carried out after its time-out."""
-        held = Held(run.info.run_id, run.info.artifact_uri, run.info.status, dict(run.data.tags))
+        held = Held(run.run_id, run.artifacts, run.status, dict(run.tags))
         for kind in KINDS:
             if held.tags.get("kind") == kind:
                 place = kind, held.tags[f"{kind}_key"]
@@ -165,6 +156,6 @@ class Experiment:
     def _better(self, one: Held, other: Held) -> Held:
         """Return the run that is further on; delete the other if it is this store's."""
         better, needless = sorted((one, other), key=lambda each: (not FORM.items() <= each.tags.items(), each.run_id))
-        if needless.tags.get("store") == str(self.store.root):
+        if needless.tags.get("store") == self.store.location:
             self.client.delete_run(needless.run_id)
         return better

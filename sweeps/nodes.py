@@ -52,7 +52,7 @@ def store_problems(store: Store, nodes: Sequence[Mapping[str, Any]]) -> list[str
     name, content = f"probe-{secrets.token_hex(16)}", secrets.token_bytes(32)
     store.write(name, content)
     try:
-        answers = _ask(nodes, str(store.root), name, content)
+        answers = _ask(nodes, store.location, name, content)
     finally:
         store.delete(name)
     return [f"node {node['NodeManagerHostname']}: {said}" for node, said in zip(nodes, answers, strict=True) if said]
@@ -66,14 +66,14 @@ def judged(report: NodeReport) -> str | None:
     return report.problem
 
 
-def _ask(nodes: Sequence[Mapping[str, Any]], root: str, name: str, content: bytes) -> list[str | None]:
+def _ask(nodes: Sequence[Mapping[str, Any]], location: str, name: str, content: bytes) -> list[str | None]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=0)(probe.look)
     asked = [
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-            root, name, content
+            location, name, content
         )
         for node in nodes
     ]

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sweeps.preflight import Refused, unfit_tracking
+from trainables.folder_store import FolderStore
 from trainables.store import Store
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A name from `softaug sweeps`, or a file's path.")]
@@ -14,7 +16,9 @@ TableArgument = Annotated[
     str, typer.Argument(metavar="SWEEP|NUMBER", help="A sweep's name or file; 1 to 9: the paper's table.")
 ]
 SweepsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Default: all launched.")]
-StoreOption = Annotated[str, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder that holds the results.")]
+StoreOption = Annotated[
+    str, typer.Option("--store", envvar="SOFTAUG_STORE", help="Folder or s3://bucket/prefix that holds the results.")
+]
 TrackingOption = Annotated[
     str | None,
     typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Default: sqlite, in <store>/mlflow.db."),
@@ -29,7 +33,8 @@ ClusterOption = Annotated[
     str, typer.Option("--cluster", metavar="URL", help="Dashboard of a Ray head, as in http://127.0.0.1:8265.")
 ]
 ClusterStoreOption = Annotated[
-    str | None, typer.Option("--store", help="Folder that every node sees; default: the head's SOFTAUG_STORE.")
+    str | None,
+    typer.Option("--store", help="Folder or s3:// URL that every node sees; default: the head's SOFTAUG_STORE."),
 ]
 FormatOption = Annotated[Literal["markdown", "latex", "csv", "html"], typer.Option("--format", help="Of the table.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
@@ -78,13 +83,24 @@ def percents_of(text: str) -> list[int]:
 
 
 def tracking_uri_of(store: Store, given: str | None) -> str:
-    """Return where MLflow is: as given, or in the store."""
-    return given or f"sqlite:///{store.root / 'mlflow.db'}"
+    """Return where MLflow is: as given, or in the store. Raises Refused if the store is a URL and that is no server."""
+    uri = named_tracking_uri(store, given)
+    if problems := unfit_tracking(store, uri):
+        raise Refused(problems)
+    return uri
+
+
+def named_tracking_uri(store: Store, given: str | None) -> str:
+    """Return the same, whatever it is; "" if none is given and the store is a URL, which holds no database."""
+    return given or (f"sqlite:///{store.place('mlflow.db')}" if isinstance(store, FolderStore) else "")
 
 
 def ui_url(uri: str, port: int = 5000) -> str:
-    """Return the address of MLflow's pages: the server's, or that of `softaug ui`."""
-    return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{port}"
+    """Return the address of MLflow's pages: the server's, without user and password, or that of `softaug ui`."""
+    if not uri.startswith("http"):
+        return f"http://127.0.0.1:{port}"
+    scheme, _, place = uri.rstrip("/").partition("://")
+    return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def without_password(uri: str) -> str:

@@ -3,14 +3,14 @@
 Nothing here imports torch, ray or mlflow.
 """
 
-import os
 from pathlib import Path
 
 from softaug import datasets
 from softaug.datasets import MissingData
 from sweeps.preflight_ray import unreachable_ray
-from sweeps.preflight_tracking import tracking_problems
+from sweeps.preflight_tracking import shown, tracking_problems
 from sweeps.resolved import ResolvedSweep
+from trainables.folder_store import FolderStore, unwritable
 from trainables.store import Store
 
 
@@ -24,10 +24,12 @@ class Refused(Exception):
 
 def check(sweep: ResolvedSweep, *, store: Store, data: Path | None, tracking_uri: str | None, address: str) -> None:
     """Check data, store, tracking URI (None: not wanted) and Ray address. Raises Refused with every problem."""
-    problems = [*missing_data(sweep, data), *unwritable(store.root, "store", "--store")]
-    if tracking_uri is not None:
+    problems = [*missing_data(sweep, data), *store.problems()]
+    if tracking_uri is not None and (unfit := unfit_tracking(store, tracking_uri)):
+        problems += unfit
+    elif tracking_uri is not None:
         found = unreachable_tracking(tracking_uri, sweep.experiment)
-        if found and problems and str(store.root) in tracking_uri:
+        if found and problems and store.location in tracking_uri:
             found = []  # beside the store it stands or falls with it
         problems += found
     if address != "local":
@@ -47,14 +49,15 @@ def missing_data(sweep: ResolvedSweep, data: Path | None) -> list[str]:
     return problems
 
 
-def unwritable(folder: Path, what: str, option: str) -> list[str]:
-    """Return a problem if this folder, or the one it would be made in, cannot be written to; create nothing."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not existing.is_dir():
-        return [f"{what} {folder}: {existing} is a file, not a folder; choose another with {option}"]
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return [f"{what} {folder}: you may not write to {existing}; choose another with {option}"]
-    return []
+def unfit_tracking(store: Store, uri: str) -> list[str]:
+    """Return a problem if this MLflow, "" for none named, is of this machine and the store is not."""
+    if isinstance(store, FolderStore) or uri.startswith(("http://", "https://")):
+        return []
+    named = f"the tracking URI {shown(uri)} is none" if uri else "none is named"
+    return [
+        f"the store {store.location} is a URL, which many machines can use, so MLflow has to be a server, and {named}; "
+        "give its address with --tracking-uri, as in http://10.0.0.5:5000, or launch with --offline"
+    ]
 
 
 def unreachable_tracking(uri: str, experiment: str | None = None) -> list[str]:

@@ -19,8 +19,8 @@ from sweeps.explain import explain_recipe
 from sweeps.layers import with_entries
 from sweeps.problems import Problem, Problems
 from sweeps.strict_yaml import Node, as_node, parse, shown
+from trainables.folder_store import FolderStore
 from trainables.ledger import TrialFolder
-from trainables.store import Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
 SEEDS = 2**32
@@ -75,7 +75,7 @@ def _check_key(path: Path) -> None:
     """Check a recipe.json that still lies in its trial's folder. Raises Damaged."""
     key = path.parent.name
     if path.name == "recipe.json" and KEY.fullmatch(key) and path.parent.parent.name == key[:2]:
-        TrialFolder(Store(path.parents[3]), key).recipe()
+        TrialFolder(FolderStore(path.parents[3]), key).recipe()
 
 
 def _other_versions(written: Node, recipe: Recipe) -> str:

@@ -119,7 +119,7 @@ class LedgerTrial:
         if self.end is not None:
             tags |= _end_tags(self.end)
         if self.state == "finished":
-            tags["weights"] = str(self.store.root / self._file(WEIGHTS))
+            tags["weights"] = self.store.place(self._file(WEIGHTS))
         if self.evaluation is not None:
             tags["evaluation"] = self.evaluation.digest
         return tags
@@ -166,7 +166,7 @@ def common_tags(store: Store, sweep: ResolvedSweep, cell: Cell) -> dict[str, str
         "scale": sweep.scale,
         "arm": cell.arm,
         "cell_key": cell.cell_key,
-        "store": str(store.root),
+        "store": store.location,
         "mlflow.source.name": f"softaug launch {sweep.name} --scale {sweep.scale}",
     }
 

@@ -124,7 +124,7 @@ def _tags(store: Store, now: History, key: str) -> dict[str, str]:
         "search_key": key,
         "sweep": sweep.name,
         "scale": sweep.scale,
-        "store": str(store.root),
+        "store": store.location,
         "mlflow.source.name": f"softaug launch {sweep.name} --scale {sweep.scale}",
         "asked": str(len(now.asked)),
         "over": str(now.over).lower(),

@@ -4,9 +4,9 @@ The request is a file beside the launch's own. Its trials look there while they 
 the launch then ends as after Ctrl-C, with exit code 130.
 """
 
+import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from sweeps.launched import launched
 from sweeps.preflight import Refused
@@ -65,7 +65,7 @@ def moment(seconds: float) -> str:
 
 def _name_and_scale(store: Store, sweep: str, scale: str | None) -> tuple[str, str | None]:
     """Return the sweep's name and scale; it may be given as a file, or as `status` shows it: name@scale."""
-    if sweep.endswith((".yaml", ".yml")) or Path(sweep).is_file():
+    if sweep.endswith((".yaml", ".yml")) or os.path.isfile(sweep):  # False also for a name no file can have
         return launched(store, sweep, scale).name, scale
     name, _, shown = sweep.partition("@")
     return name, scale or shown or None
@@ -83,7 +83,7 @@ def _none_runs(store: Store, name: str, scale: str | None) -> str:
     if last is None:
         wanted = f"{name}@{scale}" if scale else name
         hint = known(wanted, sorted({each.sweep for each in every}))
-        return f"{wanted} was never launched into the store {store.root} ({hint})"
+        return f"{wanted} was never launched into the store {store.location} ({hint})"
     over = "is over" if last.ended else "was killed: its last sign of life was"
     since = f"{over} {'since ' if last.ended else ''}{moment(last.beat)}"
     return f"{last.sweep} is not running: its last launch, by {last.user} on {last.host}, {since}"

@@ -11,6 +11,8 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +20,33 @@ from sweeps import dashboard, submitted
 from sweeps.catalog_files import CATALOG, locate, read
 from sweeps.dashboard import JobEntry
 from sweeps.expand import load
+from sweeps.options import without_password
 from sweeps.preflight import Refused
 from sweeps.problems import Problems, known
 from sweeps.resolved import ResolvedSweep
 from sweeps.stop import moment
 from sweeps.submitted import JobRuns
+from trainables.store import StoreRefused, place_in_s3
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 RECONNECT_S = 1.0
+QUIET_S = 90.0  # a launch says something once a minute; a connection that was cut says nothing for ever
 AWAY_S = 60.0  # a head that comes back after longer has forgotten its jobs
 INTERRUPTED = 130
+LOST = -1  # no exit code at all
 
 
 def checked(
-    cluster: str, sweep: str, *, scale: str | None, seeds: Sequence[int] | None, gpus: float | None, store: str | None
+    cluster: str,
+    sweep: str,
+    *,
+    scale: str | None,
+    seeds: Sequence[int] | None,
+    gpus: float | None,
+    store: str | None,
+    tracking_uri: str | None = None,
 ) -> tuple[ResolvedSweep, list[JobEntry]]:
     """Return the sweep and the cluster's jobs. Raises Refused with everything that is wrong with either."""
     problems: list[str] = []
@@ -42,8 +55,12 @@ def checked(
         resolved = load(sweep, scale=scale, seeds=seeds, gpus=gpus)
     except Problems as wrong:
         problems += map(str, wrong.problems)
-    if store is not None and not Path(store).is_absolute():
-        problems.append(f"store {store}: give its absolute path on the cluster's nodes, with --store")
+    problems += _unfit_store(store)
+    if "@" in (tracking_uri or ""):
+        problems.append(
+            f"tracking URI {without_password(str(tracking_uri))}: a job's command line is shown to whoever sees the "
+            "cluster; leave user and password out, and put them into ~/.mlflow/credentials on the head"
+        )
     try:
         jobs = dashboard.jobs(cluster)
     except Refused as refused:
@@ -53,29 +70,54 @@ def checked(
     return resolved, jobs
 
 
-def submit(
-    cluster: str,
-    jobs: Sequence[JobEntry],
-    sweep: str,
-    resolved: ResolvedSweep,
-    *,
-    store: str | None,
-    options: Sequence[str],
-) -> str:
-    """Launch a sweep on the cluster with these options of `softaug launch`; return the job's id. Raises JobRuns."""
-    experiment = resolved.experiment
-    running = next((job for job in jobs if job.runs and _number(job.id, experiment)), None)
-    if running is not None:
-        raise JobRuns(_runs_already(running, cluster))
-    number = max([_number(job.id, experiment) or 0 for job in jobs], default=0) + 1
+def _unfit_store(store: str | None) -> list[str]:
+    """Return a problem if this cannot be the store of every node, as far as it can be said from here."""
+    try:
+        if store is None or place_in_s3(store) is not None or Path(store).is_absolute():
+            return []
+    except StoreRefused as refused:
+        return [str(refused)]
+    return [f"store {store}: give its absolute path on the cluster's nodes, or s3://bucket/prefix, with --store"]
+
+
+class JobLost(Exception):
+    """A job whose end nobody will tell: its head is gone, or another one that knows nothing of it answers."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is sent to a cluster to launch a sweep, as often as it takes. `told`: what the head keeps with the job."""
+
+    experiment: str
+    command: tuple[str, ...]
+    told: dict[str, str]
+    files: dict[str, str]
+
+
+def prepare(sweep: str, resolved: ResolvedSweep, *, store: str | None, options: Sequence[str]) -> Submission:
+    """Return the submission of a sweep with these options of `softaug launch`."""
     path = locate(sweep)
     uploaded = path.parent != CATALOG
     named = f"{resolved.name}.yaml" if uploaded else path.stem
     described = f"{submitted.VARIABLE}={submitted.described(resolved)}"
     command = ["env", described, "softaug", "launch", named, "--address", "auto", "--scale", resolved.scale]
-    told = {"sweep": experiment} | ({} if store is None else {"store": store})
+    told = {"sweep": resolved.experiment} | ({} if store is None else {"store": store})
     files = {named: read(path)} if uploaded else {}
-    return _submit(cluster, f"{experiment}-{number:04d}", [*command, *_store(told), *options], told, files)
+    return Submission(resolved.experiment, (*command, *_store(told), *options), told, files)
+
+
+def submit(cluster: str, jobs: Sequence[JobEntry], wanted: Submission) -> str:
+    """Launch a sweep on the cluster that knows these jobs; return the new job's id. Raises JobRuns."""
+    running = job_that_runs(jobs, wanted.experiment)
+    if running is not None:
+        raise JobRuns(_runs_already(running, cluster))
+    number = max([_number(job.id, wanted.experiment) or 0 for job in jobs], default=0) + 1
+    return _submit(cluster, f"{wanted.experiment}-{number:04d}", wanted.command, wanted.told, wanted.files)
+
+
+def job_that_runs(jobs: Sequence[JobEntry], experiment: str) -> JobEntry | None:
+    """Return the job that launches a sweep now."""
+    return next((job for job in jobs if job.runs and _number(job.id, experiment)), None)
 
 
 def stop(cluster: str, job: JobEntry) -> str:
@@ -112,43 +154,48 @@ def job_of(jobs: Sequence[JobEntry], sweep: str, scale: str | None, cluster: str
 def follow(cluster: str, job: str, show: Callable[[str], None]) -> int:
     """Show what a job prints until it ends, from its beginning; return its exit code. Raises KeyboardInterrupt.
 
-    A head that does not answer for `AWAY_S` is given up: 1.
+    Raises JobLost if the head knows no such job, or does not answer for `AWAY_S`, or the job ended without a code.
     """
     client = _client(cluster)
     shown, heard = 0, time.monotonic()
     while True:
         shown = asyncio.run(_tail(client, job, shown, show))
         try:
-            info = client.get_job_info(job)
+            found = dashboard.job(cluster, job)
             heard = time.monotonic()
-        except (OSError, RuntimeError) as error:
+        except (OSError, HTTPException, ValueError, LookupError) as error:
             if time.monotonic() - heard > AWAY_S:
-                show(f"{cluster} does not answer ({_in_a_line(error)}); if the head is gone, so is job {job}\n")
-                return 1
+                gone = f"{cluster} does not answer ({_in_a_line(error)}); if the head is gone, so is job {job}"
+                raise JobLost(gone) from None
         else:
-            if info.status.is_terminal():
+            if found is None:
+                raise JobLost(f"{cluster} knows no job {job}: the head that ran it is gone")
+            if not found.runs:
                 break
         time.sleep(RECONNECT_S)
-    if info.status == "STOPPED":
+    if found.status == "STOPPED":
         return INTERRUPTED
-    if info.driver_exit_code is None:
-        show(f"job {job}: {_in_a_line(info.message or 'it never started')}\n")
-        return 1
-    return int(info.driver_exit_code)
+    if found.exit_code is None:
+        raise JobLost(f"job {job}: {_in_a_line(found.message or 'it never started')}")
+    return found.exit_code
 
 
 async def _tail(client: "JobSubmissionClient", job: str, shown: int, show: Callable[[str], None]) -> int:
-    """Show a job's output after the first `shown` characters while the connection lasts; return how many there were."""
+    """Show a job's output after the first `shown` characters while the connection lasts and is not quiet for long.
+
+    Returns how many characters there were.
+    """
     from aiohttp import ClientError
 
     seen = 0
+    told = aiter(client.tail_job_logs(job))
     try:
-        async for text in client.tail_job_logs(job):
+        while (text := await asyncio.wait_for(anext(told, None), QUIET_S)) is not None:
             new = text[max(shown - seen, 0) :]
             seen += len(text)
             if new:
                 show(new)
-    except (OSError, RuntimeError, ClientError):
+    except (OSError, RuntimeError, ClientError):  # a TimeoutError is an OSError
         pass  # the connection broke: whoever asks again begins with the first character
     return max(seen, shown)
 

@@ -15,6 +15,7 @@ from typing import Any
 from sweeps.options import STORE
 from sweeps.preflight import Refused
 from sweeps.resolved import ResolvedSweep
+from trainables.store import URL
 
 VARIABLE = "SOFTAUG_SUBMITTED"
 
@@ -44,9 +45,11 @@ def check(sweep: ResolvedSweep, store: str, environment: Mapping[str, str] = os.
             f"the cluster's softaug {here['softaug']} makes other trials of {sweep.experiment} than the one that "
             "submitted it: its code or catalog differs; build its image anew"
         )
-    if not Path(store).expanduser().is_absolute():
+    if not URL.fullmatch(store) and not Path(store).expanduser().is_absolute():
         wanted = "SOFTAUG_STORE is not set on the cluster's head" if store == STORE else f"{store} is no absolute path"
-        problems.append(f"store: {wanted}; give `submit --store` a folder that every node of the cluster sees")
+        problems.append(
+            f"store: {wanted}; give `submit --store` a folder or an s3:// URL that every node of the cluster sees"
+        )
     if problems:
         raise Refused(problems)
 

@@ -56,7 +56,7 @@ class TrackerProcess:
     def start(self, store: Store, sweep: ResolvedSweep, uri: str, launch: str, *, upload_weights: bool) -> None:
         """Say what to project where."""
         self.started = True
-        what = {"store": str(store.root), "sweep": sweep.model_dump_json(), "uri": uri, "launch": launch}
+        what = {"store": store.location, "sweep": sweep.model_dump_json(), "uri": uri, "launch": launch}
         self._send("start", {**what, "upload_weights": upload_weights})
 
     def add(self, cell: Cell) -> None:

@@ -26,6 +26,8 @@ from sweeps.halving import HalvingScheduler
 from sweeps.provenance import code
 from sweeps.resolved import ResolvedSweep
 from sweeps.searcher import LedgerSearcher
+from sweeps.tune_at_scale import Forget, InOrder
+from sweeps.waiting import Waiting
 from trainables.trial import Job, Trial
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def train(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=None if search is None else HalvingScheduler(settings.store, search, warn=warn),
+            scheduler=InOrder() if search is None else HalvingScheduler(settings.store, search, warn=warn),
             num_samples=-1,
             max_concurrent_trials=slots,
             reuse_actors=True,
@@ -73,7 +75,7 @@ def train(
         run_config=tune.RunConfig(
             name=launch,
             storage_path=folder,
-            callbacks=[deaths],
+            callbacks=[deaths, Waiting(sweep.resources, warn), Forget()],
             failure_config=tune.FailureConfig(max_failures=MAX_PROCESS_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
@@ -91,7 +93,7 @@ def train(
 def _job(sweep: ResolvedSweep, settings: "Settings", launch: str, loaded: Mapping[str, Arrays | Folders]) -> Job:
     source = code()
     return Job(
-        store=str(settings.store.root),
+        store=settings.store.location,
         launch=launch,
         cpus=sweep.resources.cpus,
         gpus=sweep.resources.gpus,

@@ -55,7 +55,7 @@ class RunFacts:
     status: TrialStatus
     attempts: tuple[AttemptFacts, ...]
     pages: Mapping[str, str]
-    folder: Path
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def why(store: Store, text: str, *, sweep: str | None, scale: str | None, tracki
     pages: dict[str, dict[str, str]] = {}  # trial key -> name@scale -> page
     for each, cell in found:
         now, linked = survey(store, each), _pages(each, tracking_uri)
-        occurrences.append(Occurrence(each, cell, now.estimates(cell), _differs(each, cell)))
+        occurrences.append(Occurrence(each, cell, now.estimates(cell), differs(each, cell)))
         for key in cell.trials.values():
             status[key] = now.trials[key]
             pages.setdefault(key, {})[each.experiment] = (
@@ -101,7 +101,7 @@ def _sweeps(store: Store, name: str | None, scale: str | None) -> list[ResolvedS
     if not chosen:
         wanted = f"{name}@{scale}" if name and scale else name or f"a sweep at scale {scale}"
         hint = known(wanted, [each.experiment for each in every])
-        raise Refused([f"{wanted} was never launched into the store {store.root} ({hint})"])
+        raise Refused([f"{wanted} was never launched into the store {store.location} ({hint})"])
     return chosen
 
 
@@ -148,7 +148,8 @@ def _has_key(cell: Cell, begins: str) -> bool:
     return any(key.startswith(begins) for key in (cell.cell_key, *cell.trials.values()))
 
 
-def _differs(sweep: ResolvedSweep, cell: Cell) -> dict[str, tuple[Any, Any]]:
+def differs(sweep: ResolvedSweep, cell: Cell) -> dict[str, tuple[Any, Any]]:
+    """Return in which recipe fields a cell differs from the one it is compared with: field -> its value here, there."""
     baseline = sweep.compared_with(cell)
     if baseline is None:
         return {}
@@ -160,7 +161,7 @@ def _differs(sweep: ResolvedSweep, cell: Cell) -> dict[str, tuple[Any, Any]]:
 def _run(store: Store, seed: int, key: str, status: TrialStatus, pages: dict[str, str]) -> RunFacts:
     trial = TrialFolder(store, key)
     attempts = tuple(_attempt(store, trial, number, status.end) for number in trial.numbers())
-    return RunFacts(seed, key, status, attempts, pages, store.root / trial.path)
+    return RunFacts(seed, key, status, attempts, pages, store.place(trial.path))
 
 
 def _attempt(store: Store, trial: TrialFolder, number: int, end: End | None) -> AttemptFacts:
@@ -197,16 +198,18 @@ def _pages(sweep: ResolvedSweep, uri: str) -> dict[str, str] | str:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    from sweeps.mlflow_read import all_runs
+
     try:
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(sweep.experiment)
         if experiment is None:
             return NOT_THERE
-        runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=10_000)
+        runs = list(all_runs(client, experiment.experiment_id))
     except (MlflowException, SQLAlchemyError):
         return NO_ANSWER
     address = f"{ui_url(uri)}/#/experiments/{experiment.experiment_id}/runs"
-    return {run.data.tags.get("trial_key", ""): f"{address}/{run.info.run_id}" for run in runs}
+    return {run.tags["trial_key"]: f"{address}/{run.run_id}" for run in runs if run.tags.get("kind") == "trial"}
 
 
 def _occurrence_json(each: Occurrence) -> dict[str, Any]:
@@ -235,5 +238,5 @@ def _run_json(run: RunFacts) -> dict[str, Any]:
             for each in run.attempts
         ],
         "mlflow": dict(run.pages),
-        "folder": str(run.folder),
+        "folder": run.folder,
     }

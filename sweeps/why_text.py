@@ -1,9 +1,10 @@
 """How `softaug why` shows a cell and the runs behind its number."""
 
 from softaug.estimate import Estimate
+from sweeps.resolved import Cell, ResolvedSweep
 from sweeps.stop import moment
 from sweeps.terminal import say, say_wrapped
-from sweeps.why import NO_ANSWER, NOT_THERE, AttemptFacts, Occurrence, RunFacts, Why
+from sweeps.why import NO_ANSWER, NOT_THERE, AttemptFacts, Occurrence, RunFacts, Why, differs
 
 MEASURES = {  # name and unit of the final metrics
     "test/top1_error": ("top-1 error", " %"),
@@ -37,13 +38,7 @@ def _print_occurrence(each: Occurrence) -> None:
         say(f"  {_estimate(name, estimate, of=len(each.cell.trials))}")
     if not each.estimates:
         say("  no seed has finished")
-    differs = "; ".join(_difference(name, own, other) for name, (own, other) in each.differs.items())
-    base = each.sweep.compared_with(each.cell)
-    if base is None or not differs:
-        say(f"  is {'the' if each.cell.arm == each.sweep.baseline else 'a'} baseline")
-        return
-    article = "the baseline, " if base.arm == each.sweep.baseline else ""
-    say_wrapped(f"differs from {article}{base.arm}{',' if article else ''} in {differs}", indent=2)
+    say_wrapped(compared_text(each.sweep, each.cell), indent=2)
 
 
 def _print_run(run: RunFacts, *, with_versions: bool) -> None:
@@ -91,6 +86,16 @@ def _error(run: RunFacts) -> str:
 def _versions(run: RunFacts) -> str:
     end = run.status.end
     return ", ".join(f"{name} {version}" for name, version in end.versions.items()) if end is not None else ""
+
+
+def compared_text(sweep: ResolvedSweep, cell: Cell) -> str:
+    """Return in what a cell differs from the one it is compared with, or that it is a baseline."""
+    differences = "; ".join(_difference(name, own, other) for name, (own, other) in differs(sweep, cell).items())
+    base = sweep.compared_with(cell)
+    if base is None or not differences:
+        return f"is {'the' if cell.arm == sweep.baseline else 'a'} baseline"
+    called = f"the baseline, {base.arm}," if base.arm == sweep.baseline else base.arm
+    return f"differs from {called} in {differences}"
 
 
 def _difference(name: str, own: object, baseline: object) -> str:

@@ -118,5 +118,4 @@ def _errors(now: Survey, cell: Cell) -> dict[int, float]:
 
 
 def _bytes(store: Store, key: str) -> int:
-    folder = store.root / TrialFolder(store, key).path
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return store.bytes_in(TrialFolder(store, key).path)

@@ -33,7 +33,9 @@ def process(command: list[str], log: Path, env: dict[str, str] | None = None) ->
         try:
             yield running
         finally:
-            tree = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+            tree: list[psutil.Process] = []
+            with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+                tree = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
             for each in tree:
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
@@ -43,22 +45,29 @@ def process(command: list[str], log: Path, env: dict[str, str] | None = None) ->
 
 @dataclass
 class MlflowServer:
-    """A real MLflow server on sqlite with served artifacts, that can be killed and come back as it was."""
+    """A real MLflow server with served artifacts, that can be killed and come back as it was.
+
+    `database`: its address, sqlite in the folder unless given. A host other than this one has a network namespace.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
     running: "subprocess.Popen[bytes] | None" = None
+    database: str = ""
+    host: str = "127.0.0.1"
+    namespace: str | None = None
 
     @property
     def url(self) -> str:
         """Return its address, the same each time."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         command = [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"),
+            *([] if self.namespace is None else ["ip", "netns", "exec", self.namespace]),
+            *(sys.executable, "-m", "mlflow", "server", "--host", self.host, "--port", str(self.port)),
+            *("--workers", "1", "--backend-store-uri", self.database or f"sqlite:///{self.folder / 'server.db'}"),
             *("--artifacts-destination", str(self.folder / "served")),
         ]
         log = self.folder / "server.log"
@@ -85,11 +94,12 @@ class MlflowServer:
 
 @dataclass(frozen=True)
 class RayHead:
-    """A Ray head of this machine; `dashboard` is its HTTP address, "" without one."""
+    """A Ray head of this machine; `dashboard` is its HTTP address, "" without one. `pid`: of `ray start`."""
 
     address: str
     dashboard: str
     log: Path
+    pid: int
 
 
 @contextmanager
@@ -102,10 +112,11 @@ def ray_head(folder: Path, *, cpus: int, with_dashboard: bool = False, **environ
     command += ["--object-store-memory=200000000", f"--temp-dir={folder}", "--disable-usage-stats"]
     command += [f"--include-dashboard={str(with_dashboard).lower()}", f"--dashboard-port={dashboard}"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}"]
+    command += [f"--ray-client-server-port={free_port()}"]  # else a second head on the machine finds 10001 taken
     path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
     with process(command, log, env={**os.environ, "PATH": path, **environment}) as head:
         wait_for_text("Ray runtime started", head, log)
-        yield RayHead(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else "", log)
+        yield RayHead(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else "", log, head.pid)
 
 
 @contextmanager

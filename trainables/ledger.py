@@ -36,7 +36,7 @@ ATTEMPT = re.compile(r"(?:attempt-)?([0-9]{4})(?:\.json)?")
 
 
 class Attempt(Entry):
-    """One start of a trial: by which launch, where, when (Unix seconds), from which code."""
+    """One start of a trial: by which launch, where, when (Unix seconds), from which code. `node`: Ray's id of it."""
 
     number: int
     launch: str
@@ -45,6 +45,7 @@ class Attempt(Entry):
     started: float
     git_commit: str
     git_dirty: bool
+    node: str = "unknown"  # so it is where an older softaug began the attempt
 
 
 class Row(Entry):
@@ -121,7 +122,7 @@ class TrialFolder:
 
     def begin(self, attempt: Attempt) -> "AttemptFolder | None":
         """Start an attempt. Return None if another process has just started the one of this number."""
-        path = self._attempt_path(attempt.number)
+        path = self.attempt_path(attempt.number)
         return AttemptFolder(self, attempt.number) if self.store.create(path, attempt.sealed(path)) else None
 
     def numbers(self) -> list[int]:
@@ -132,7 +133,7 @@ class TrialFolder:
     def attempt(self, number: int) -> Attempt | None:
         """Return an attempt, None if its file is damaged or gone."""
         try:
-            return Attempt.read(self.store, self._attempt_path(number))
+            return Attempt.read(self.store, self.attempt_path(number))
         except (FileNotFoundError, Damaged):
             return None
 
@@ -154,7 +155,11 @@ class TrialFolder:
             return None
 
     def finish(self, end: End) -> bool:
-        """End the trial. Return False if it had ended already: then this attempt's results count for nothing."""
+        """End the trial. Return False if it had ended already, or a newer attempt has begun since this one was given up
+        for dead: then this attempt's results count for nothing.
+        """
+        if AttemptFolder(self, end.attempt).is_superseded():
+            return False
         return self.store.create(self._end_path, end.sealed(self._end_path, indent=1))
 
     def reopen(self, states: Collection[str] = ("failed", "diverged")) -> None:
@@ -177,7 +182,8 @@ class TrialFolder:
     def _end_path(self) -> str:
         return f"{self.path}/end.json"
 
-    def _attempt_path(self, number: int) -> str:
+    def attempt_path(self, number: int) -> str:
+        """Return where the attempt of this number is entered."""
         return f"{self.path}/attempt-{number:04d}.json"
 
 
@@ -191,6 +197,10 @@ class AttemptFolder:
         self.path = f"{trial.path}/{number:04d}"
         self.rows_path = f"{self.path}/epochs.jsonl"
         self.sealed_rows: list[bytes] = []
+
+    def is_superseded(self) -> bool:
+        """Say whether the next attempt has begun: this one was given up for dead, rightly or not."""
+        return self.store.exists(self.trial.attempt_path(self.number + 1))
 
     def write_rows(self, rows: list[Row]) -> None:
         """Replace the attempt's rows by these, which begin with those written before."""
@@ -221,11 +231,13 @@ class AttemptFolder:
 
     def write_checkpoint(self, epoch: int, content: bytes) -> None:
         """Keep a checkpoint of this epoch's end, and of the earlier ones only the newest."""
-        written = f"{self.path}/checkpoint.new"
         with ThreadPoolExecutor(1) as other:  # the digest takes as long as the disk does
             digest = other.submit(_digest, content)
-            self.store.write(written, content)
-        self.store.rename(written, f"{self.path}/checkpoint-{epoch:06d}-{digest.result()}.safetensors")
+            self.store.write_as(
+                f"{self.path}/checkpoint.new",
+                content,
+                lambda: f"{self.path}/checkpoint-{epoch:06d}-{digest.result()}.safetensors",
+            )
         for name in self.checkpoint_names()[CHECKPOINTS_KEPT:]:
             self.store.delete(f"{self.path}/{name}")
 
@@ -268,10 +280,15 @@ class AttemptFolder:
         except (FileNotFoundError, Damaged):
             return None
 
+    @property
+    def crash_path(self) -> str:
+        """Where the process writes while it crashes."""
+        return f"{self.path}/crash.txt"
+
     def crash(self) -> str:
         """Return what the process wrote while it crashed: a Python stack, or nothing."""
         try:
-            return self.store.read(f"{self.path}/crash.txt").decode(errors="replace")
+            return self.store.read(self.crash_path).decode(errors="replace")
         except FileNotFoundError:
             return ""
 

@@ -3,12 +3,9 @@
 import platform
 import socket
 from importlib import metadata
-from pathlib import Path
 from typing import NamedTuple
 
-from trainables.store import Store, StoreRefused
-
-MOUNT = "mount one shared folder at the same path on every node, or name it with --store"
+from trainables.store import Store, StoreRefused, open_store
 
 
 class NodeReport(NamedTuple):
@@ -20,13 +17,17 @@ class NodeReport(NamedTuple):
     problem: str | None
 
 
-def look(root: str, name: str, content: bytes) -> NodeReport:
+def look(location: str, name: str, content: bytes) -> NodeReport:
     """Say whether this node sees the file that the launch just wrote, and may create files exclusively beside it."""
+    try:
+        problem = _problem(open_store(location), name, content)
+    except StoreRefused as refused:
+        problem = str(refused)
     return NodeReport(
         host=socket.gethostname(),
         softaug=metadata.version("softaug"),
         python=platform.python_version(),
-        problem=_problem(Store(Path(root)), name, content),
+        problem=problem,
     )
 
 
@@ -34,11 +35,13 @@ def _problem(store: Store, name: str, content: bytes) -> str | None:
     try:
         found = store.read(name)
     except FileNotFoundError:
-        return f"the store {store.root} is another folder there: it lacks what this launch just wrote; {MOUNT}"
+        return (
+            f"the store {store.location} is another one there: it lacks what this launch just wrote; {store.everywhere}"
+        )
     except OSError as error:
-        return f"{store.explain(error)}; {MOUNT}"
+        return f"{store.explain(error)}; {store.everywhere}"
     if found != content:
-        return f"the store {store.root} shows old content of a file this launch just wrote; {MOUNT}"
+        return f"the store {store.location} shows old content of a file this launch just wrote; {store.everywhere}"
     try:
         store.probe()
     except StoreRefused as refused:

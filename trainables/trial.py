@@ -132,7 +132,7 @@ class Trial(tune.Trainable):
 
         if not launches.is_recorded(self.store, self.job.launch):  # a node that joined after the launch's probe
             raise FileNotFoundError(
-                errno.ENOENT, f"on {socket.gethostname()} it is not the folder that this launch writes to"
+                errno.ENOENT, f"on {socket.gethostname()} it is not the store that this launch writes to"
             )
         self.begun = True
         self.stop_polled, self.stopping = 0.0, False
@@ -148,7 +148,7 @@ class Trial(tune.Trainable):
         folder = trial.begin(self._new_attempt(numbers[-1] + 1 if numbers else 1))
         if folder is None:
             return ""
-        self.watchdog = Watchdog(self.store.root / folder.path / "crash.txt", self.job.silent_after_s)
+        self.watchdog = Watchdog(self.store.scratch(folder.crash_path), self.job.silent_after_s)
         self.attempt = self._running(folder)
         return self.attempt.note
 
@@ -185,6 +185,7 @@ class Trial(tune.Trainable):
             started=time.time(),
             git_commit=self.job.git_commit,
             git_dirty=self.job.git_dirty,
+            node=ray.get_runtime_context().get_node_id(),
         )
 
     def _splits(self, data: Data, device: "torch.device") -> "Splits":
@@ -198,7 +199,8 @@ class Trial(tune.Trainable):
     def _stop_requested(self) -> bool:
         now = time.monotonic()
         if not self.stopping and now - self.stop_polled >= POLL_STOP_EVERY_S:
-            self.stopping = launches.stop_requested(self.store, self.job.launch)
+            stop = launches.stop_requested(self.store, self.job.launch)
+            self.stopping = stop or (self.attempt is not None and self.attempt.folder.is_superseded())
             self.stop_polled = now
             if self.watchdog is not None:
                 self.watchdog.beat()

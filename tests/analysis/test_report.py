@@ -1,12 +1,12 @@
-"""The report: one page that holds everything and asks for nothing."""
+"""The report: pages that hold everything, link each other, and ask for nothing."""
 
-import base64
 import re
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from mlflow import MlflowClient
@@ -14,6 +14,10 @@ from synthetic import lose, made_up, project, quickstart
 
 from analysis import figures
 from analysis.report import write_report
+from analysis.results import results_of
+from analysis.run_pages import addresses, page_name, write_run_pages
+from analysis.site import Site
+from analysis.sweep_page import spread_out
 from sweeps.course import Course
 from sweeps.resolved import ResolvedSweep
 from trainables.launches import CostEstimate
@@ -77,60 +81,122 @@ def index(written: tuple[Path, MlflowClient]) -> Path:
     return written[0]
 
 
+@pytest.fixture(scope="module")
+def pages(index: Path) -> dict[Path, Page]:
+    return {file: Page(file.read_text("utf-8")) for file in sorted(index.parent.rglob("*.html"))}
+
+
+def sweep_page(index: Path, sweep: ResolvedSweep) -> Page:
+    return Page((index.parent / sweep.experiment / "index.html").read_text("utf-8"))
+
+
+def run_page(index: Path, sweep: ResolvedSweep) -> Page:
+    return Page((index.parent / sweep.experiment / "runs.html").read_text("utf-8"))
+
+
 def test_cost_is_shown_where_launches_had_an_estimate(written: tuple[Path, MlflowClient], sweep: ResolvedSweep) -> None:
     index, client = written
-    assert "took / expected" not in index.read_text("utf-8")
+    assert "took / expected" not in sweep_page(index, sweep).text
     estimate = CostEstimate(unit="CPU-hours", devices=1, trials=2, hours=1.0, low=0.5, high=2.0)
     courses = {sweep.experiment: [Course(f"{sweep.experiment}-0001", 0.0, estimate, 2.5, 2)]}
     out = index.parent.parent / "with-cost"
     page = write_report([sweep], tracking_uri=client.tracking_uri, out=out, ui_url=UI, courses=courses)
-    text = "".join(Page(page.read_text("utf-8")).text.split())
+    text = "".join(sweep_page(page, sweep).text.split())
     assert "2of21(0.5–2)2.5CPU-hours2.50no" in text
 
 
-def test_the_page_asks_for_nothing(index: Path) -> None:
-    text = index.read_text(encoding="utf-8")
-    page = Page(text)
-    assert all(source.startswith("data:image/") and alt for source, alt in page.sources)
-    assert all(link.startswith((f"{UI}/#/experiments/", "#", "data:,")) for link in page.links)
-    assert set(re.findall(r"https?://[^/\"'<\s]+", text)) == {UI}
-    assert "<script" not in text
-    assert "url(" not in text
-    for source, _ in page.sources:
-        if "svg" in source[:20]:
-            svg = base64.b64decode(source.split(",")[1]).decode()
-            assert not re.search(r"(href|src)=\"(?!#)", svg)
+def test_pages_ask_for_nothing_but_the_files_beside_them(index: Path, pages: dict[Path, Page]) -> None:
+    assert len(pages) == 3
+    for file, page in pages.items():
+        for address in [*page.links, *(source for source, _ in page.sources)]:
+            parts = urlsplit(address)
+            if parts.scheme:
+                assert address.startswith((f"{UI}/#/experiments/", "data:,"))
+            else:
+                target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+                assert target.is_file(), address
+                assert index.parent in target.parents
+                assert not parts.fragment or parts.fragment in pages[target].ids, address
+        assert set(re.findall(r"https?://[^/\"'<\s]+", file.read_text("utf-8"))) <= {UI}
+    for shared in (*index.parent.rglob("*.css"), *index.parent.rglob("*.js")):
+        assert not re.search(r"https?://|url\(|@import|fetch|XMLHttpRequest", shared.read_text("utf-8"))
+    for svg in index.parent.rglob("*.svg"):
+        assert not re.search(r"(href|src)=\"(?!#)", svg.read_text("utf-8"))
 
 
-def test_the_page_names_every_cell_run_and_hole(written: tuple[Path, MlflowClient], sweep: ResolvedSweep) -> None:
+def test_every_picture_has_words(pages: dict[Path, Page]) -> None:
+    assert all(alt or source.endswith(".js") for page in pages.values() for source, alt in page.sources)
+
+
+def test_every_cell_run_and_hole_is_named(written: tuple[Path, MlflowClient], sweep: ResolvedSweep) -> None:
     index, client = written
-    page = Page(index.read_text(encoding="utf-8"))
+    overview, page, runs = Page(index.read_text("utf-8")), sweep_page(index, sweep), run_page(index, sweep)
     experiment = client.get_experiment_by_name(sweep.experiment).experiment_id
     for cell in sweep.cells[1:]:
-        assert page.text.count(f"{cell.arm}, σ = {cell.axes['sigma']:g}") >= 4  # samples, and each run
+        assert page.text.count(f"{cell.arm}, σ = {cell.axes['sigma']:g}") >= 1  # samples
+        assert runs.text.count(f"{cell.arm}, σ = {cell.axes['sigma']:g}") == 1
     for run in client.search_runs([experiment], max_results=1000):
         assert f"{UI}/#/experiments/{experiment}/runs/{run.info.run_id}" in page.links
+        assert f"{UI}/#/experiments/{experiment}/runs/{run.info.run_id}" in runs.links
     assert "hard Gaussian crop, σ = 0.1: 2/3 seeds; seed 1 diverged (loss is <nan> at epoch 12)" in page.text
-    assert page.text.count("diverged (loss is <nan> at epoch 12)") == 2  # among the holes and among the runs
+    assert runs.text.count("diverged (loss is <nan> at epoch 12)") == 2  # of its cell and of its run
     assert "seed 2 missing" in page.text
+    assert sweep.question in overview.text
     assert sweep.question in page.text
     assert sweep.expect in page.text
+    assert "31/33" in overview.text
     assert "softaug launch quickstart --scale laptop --seeds 0,1,2" in page.text
     assert "another setting" in page.text
 
 
-def test_ids_are_unique(index: Path) -> None:
-    ids = Page(index.read_text(encoding="utf-8")).ids
-    assert len(ids) == len(set(ids))
+def test_every_number_leads_to_its_runs_and_to_why(index: Path, sweep: ResolvedSweep) -> None:
+    page, runs = sweep_page(index, sweep), run_page(index, sweep)
+    for cell in sweep.cells:
+        anchor = f"cell-{cell.cell_key[:12]}"
+        complete = page.links.count(f"runs.html#{anchor}")
+        assert complete in (8, 2, 6), cell.title  # n, six numbers, images; a hole's n, images; the baseline's
+        assert anchor in runs.ids
+        assert f"softaug why {cell.cell_key[:12]} --sweep quickstart --scale laptop" in runs.text
+
+
+def test_ids_are_unique(pages: dict[Path, Page]) -> None:
+    assert all(len(page.ids) == len(set(page.ids)) for page in pages.values())
 
 
 def test_files_lie_beside_the_page(index: Path, sweep: ResolvedSweep) -> None:
     folder = index.parent / sweep.experiment
     assert {path.name for path in folder.iterdir()} == {
+        "index.html",
+        "runs.html",
+        "samples",
         *(f"softening-over-sigma.{kind}" for kind in ("csv", "svg", "pdf", "png")),
         *(f"reliability.{kind}" for kind in ("svg", "pdf", "png")),
         *(f"table.{kind}" for kind in ("md", "tex", "csv")),
     }
+
+
+def test_many_cells_are_shown_on_several_pages_of_runs(tmp_path: Path) -> None:
+    sigmas = tuple(round(0.001 * step, 3) for step in range(1, 45))
+    wide = quickstart(sigmas=sigmas, seeds=(0,))  # 221 cells
+    results, site = results_of(wide, made_up(wide)), Site(tmp_path)
+    (tmp_path / wide.experiment).mkdir()
+    old = tmp_path / wide.experiment / "runs-9.html"
+    old.touch()
+    write_run_pages(site, results, f"{UI}/#/experiments/1/runs")
+    shown = {
+        name: Page((tmp_path / wide.experiment / name).read_text("utf-8")).ids for name in map(page_name, range(3))
+    }
+    assert [sum(name.startswith("cell-") for name in ids) for ids in shown.values()] == [100, 100, 21]
+    for cell in wide.cells:
+        page, _, anchor = addresses(results)[cell.cell_key].partition("#")
+        assert anchor in shown[page]
+    assert not old.exists()
+
+
+def test_items_are_spread_out_evenly() -> None:
+    assert spread_out(list("abc"), 3) == list("abc")
+    assert spread_out(list(range(101)), 5) == [0, 25, 50, 75, 100]
+    assert len(set(spread_out(list(range(20)), 19))) == 19
 
 
 def test_the_same_runs_give_the_same_figure(client: MlflowClient, sweep: ResolvedSweep, tmp_path: Path) -> None:
@@ -148,13 +214,14 @@ def test_a_sweep_of_which_nothing_finished_has_a_page(
     running = [lose(run, "running") for run in made_up(sweep)]
     project(client, sweep, running, tmp_path / "artifacts")
     page = write_report([sweep], tracking_uri=client.tracking_uri, out=tmp_path, ui_url=UI)
-    assert "nothing can be compared" in page.read_text(encoding="utf-8")
+    assert "nothing can be compared" in page.read_text("utf-8")
+    assert "nothing can be compared" in sweep_page(page, sweep).text
 
 
 def test_a_sweep_of_one_seed_without_a_figure_has_a_page(client: MlflowClient, tmp_path: Path) -> None:
     bare = quickstart(sigmas=(0.1,), seeds=(0,)).model_copy(update={"figure": None})
     project(client, bare, made_up(bare), tmp_path / "artifacts")
-    page = Page(write_report([bare], tracking_uri=client.tracking_uri, out=tmp_path, ui_url=UI).read_text("utf-8"))
+    page = sweep_page(write_report([bare], tracking_uri=client.tracking_uri, out=tmp_path, ui_url=UI), bare)
     assert not any(alt.startswith("Figure") for _, alt in page.sources)
     assert "soft target, σ = 0.1" in page.text
 

@@ -47,6 +47,7 @@ CONTAINER = fields(
     "name image",
     name=TEXT,
     image=TEXT,
+    envFrom=listed(fields("configMapRef", configMapRef=fields("name", name=TEXT))),
     env=listed(fields("name value", name=TEXT, value=TEXT)),
     resources=fields("", requests=QUANTITIES, limits=QUANTITIES),
     securityContext=fields(
@@ -207,7 +208,7 @@ def test_the_cluster_has_gpus_on_spot_a_token_and_a_shared_store() -> None:
     starts = [CLUSTER["head_start_ray_commands"][-1], CLUSTER["worker_start_ray_commands"][-1]]
     for start in starts:
         assert "chmod 600 ~/.ray/auth_token" in start
-        for setting in ("RAY_AUTH_MODE=token", "RAY_USAGE_STATS_ENABLED=0", "SOFTAUG_STORE=/shared/runs", "TZ=UTC"):
+        for setting in ("RAY_AUTH_MODE=token", "SOFTAUG_STORE=/shared/runs"):
             assert setting in start
     assert "--dashboard-host=127.0.0.1" in starts[0]
     assert any("--require-hashes -r ~/softaug/deploy/requirements.lock" in line for line in CLUSTER["setup_commands"])

@@ -5,7 +5,7 @@ The history is what the trials' own processes wrote outside the store (see site/
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,13 +49,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything an invariant may look at. `runs` None: there is no MLflow."""
+    """Everything an invariant may look at. `runs` None: there is no MLflow.
+
+    `cut_off`: attempts (trial, number) that were given up for dead and trained on, where their launch cannot see them.
+    """
 
     events: list[Json]
     trials: dict[str, Trial]
     sweeps: list[Json]
     runs: list[Run] | None
     leftovers: list[str] = field(default_factory=list)
+    cut_off: frozenset[tuple[str, int]] = frozenset()
 
     def trial_events(self, *kinds: str) -> dict[str, list[Json]]:
         """Return the events of these kinds by trial, in order."""
@@ -119,9 +123,12 @@ def read_runs(tracking_uri: str) -> list[Run]:
     ]
 
 
-def leftovers(store: Path, history: Path, launched: list[int]) -> Iterator[str]:
-    """Say what launches with these process ids left behind: processes, folders of Ray and Tune, temporary files."""
-    for process in alive(history, history.parent, agents=False):
+def leftovers(store: Path, history: Path, launched: list[int], running: Container[int] = ()) -> Iterator[str]:
+    """Say what launches with these process ids left behind: processes, folders of Ray and Tune, temporary files.
+
+    The processes `running` are a cluster's, which goes on.
+    """
+    for process in alive(history, history.parent, agents=False, running=running):
         yield f"process {process}"
     folders = [path for pid in launched for path in Path(tempfile.gettempdir()).glob(f"softaug-ray-{pid}-*")]
     folders += [path for path in store.rglob("tune-*") if path.is_dir()]
@@ -136,16 +143,19 @@ def cut_off(store: Path) -> list[Path]:
     return sorted(path for pattern in (".*", "checkpoint.new") for path in store.rglob(pattern) if path.is_file())
 
 
-def alive(history: Path, plans: Path, *, agents: bool) -> list[str]:
+def alive(history: Path, plans: Path, *, agents: bool, running: Container[int] = ()) -> list[str]:
     """Return the processes of launches with plans in this folder that run still; with or without Ray's agents.
 
-    They are known by the history, which every Python process enters, and by their environment.
+    They are known by the history, which every Python process enters, and by their environment. Those `running` are
+    meant to, and left out.
     """
     noted = {event["pid"]: event["time"] for event in read_events(history) if event["event"] == "process"}
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if process.status() == psutil.STATUS_ZOMBIE or not (_is_noted(process, noted) or _has(process, plans)):
+            if process.pid in running or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if not (_is_noted(process, noted) or _has(process, plans)):
                 continue
             if agents or (process.name() not in AGENTS and not set(process.cmdline()) & AGENTS):
                 found.append(f"{process.pid} {process.name()}")

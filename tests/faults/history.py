@@ -4,9 +4,11 @@ I1 nothing acknowledged is lost    I2 nothing is doubled or invented    I3 a tri
 I4 what ended never runs again     I5 resumed from a durable checkpoint, little lost, the same numbers again
 I6 ledger and MLflow agree on every state    I7 means hold finished trials only
 I8 attempts of a trial never overlap         I9 nothing is left behind
+
+An attempt that was cut off may train on for a while, in its own folder: it must not end the trial (I8).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from itertools import pairwise
 from math import isclose, isfinite, sqrt
 from pathlib import Path
@@ -27,15 +29,21 @@ def check(
     complete: bool = True,
     tracking_uri: str | None = None,
     offline: bool = False,
+    running: Container[int] = (),
+    cut_off: Collection[tuple[str, int]] = (),
 ) -> None:
-    """Assert every invariant. `complete`: every trial has to have ended. `offline`: there is no MLflow to look at."""
+    """Assert every invariant. `complete`: every trial has to have ended. `offline`: there is no MLflow to look at.
+
+    `running`: processes of a cluster that goes on. `cut_off`: attempts (trial, number) that nobody could end.
+    """
     uri = tracking_uri or f"sqlite:///{store / 'mlflow.db'}"
     evidence = Evidence(
         events=read_events(history),
         trials=read_trials(store),
         sweeps=read_sweeps(store),
         runs=None if offline else read_runs(uri),
-        leftovers=list(leftovers(store, history, launched)),
+        leftovers=list(leftovers(store, history, launched, running)),
+        cut_off=frozenset(cut_off),
     )
     found = violations(evidence, checkpoint_every_s=checkpoint_every_s, complete=complete)
     assert not found, "\n".join(found)
@@ -152,7 +160,7 @@ def _run_again(evidence: Evidence) -> Iterator[str]:
         for event in events:
             if event["event"] == "end" and event["counts"]:
                 ended = event
-            elif ended is not None and event["event"] in ("start", "epoch"):
+            elif ended is not None and event["event"] in ("start", "epoch") and not _cut_off(evidence, event):
                 trial = evidence.trials.get(key)
                 if ended["state"] == "finished" or trial is None or ended["attempt"] not in trial.earlier_ends:
                     yield f"{key[:12]}: ended ({ended['state']}), then attempt {event['attempt']} ran"
@@ -168,7 +176,7 @@ def _badly_resumed(evidence: Evidence, checkpoint_every_s: float) -> Iterator[st
             if event["event"] == "start":
                 yield from _bad_start(what, event, saved, seen, checkpoint_every_s)
                 last, attempt = event["epoch"], event["attempt"]
-            elif event["event"] == "saved":
+            elif event["event"] == "saved" and event["attempt"] == attempt:
                 saved = max(saved, event["epoch"])
             elif event["event"] == "epoch" and event["attempt"] == attempt:
                 if event["metrics"] and event["epoch"] != last + 1:
@@ -246,16 +254,26 @@ def _expected(finished: list[Json]) -> dict[str, float]:
 
 def _overlapping(evidence: Evidence) -> Iterator[str]:
     """Each attempt is one process, and once a later one has started the earlier one is never heard of again."""
-    for key, events in evidence.trial_events("start", "epoch", "kept", "saved").items():
+    for key, events in evidence.trial_events("start", "epoch", "kept", "saved", "end").items():
         starts = [event for event in events if event["event"] == "start"]
         for number in sorted({start["attempt"] for start in starts}):
             if sum(start["attempt"] == number for start in starts) > 1:
                 yield f"{key[:12]}: attempt {number} was started twice"
             if len({event["pid"] for event in events if event["attempt"] == number}) > 1:
                 yield f"{key[:12]}: attempt {number} ran in several processes"
-        for before, after in pairwise(events):
+        heard = [event for event in events if event["event"] != "end" and not _cut_off(evidence, event)]
+        for before, after in pairwise(heard):
             if after["attempt"] < before["attempt"]:
                 yield f"{key[:12]}: attempt {after['attempt']} reported after attempt {before['attempt']} had"
+        newest = 0
+        for event in events:
+            newest = max(newest, event["attempt"])
+            if event["event"] == "end" and event["counts"] and event["attempt"] < newest:
+                yield f"{key[:12]}: attempt {event['attempt']} ended the trial after attempt {newest} had begun"
+
+
+def _cut_off(evidence: Evidence, event: Json) -> bool:
+    return (event["trial"], event["attempt"]) in evidence.cut_off
 
 
 def _trial_runs(evidence: Evidence) -> list[tuple[str, Run]]:

@@ -20,6 +20,7 @@ from sweeps.cli import app
 from sweeps.expand import load
 from tests.conftest import SOFTAUG
 from tests.faults import evidence, history
+from tests.raylets import Cluster
 
 SITE = Path(__file__).with_name("site")
 DEADLINE_S = 180.0
@@ -108,9 +109,10 @@ class Launch:
 
 @dataclass
 class Scene:
-    """One store, under `folder`, and everything that was launched into it."""
+    """One store, under `folder`, and everything that was launched into it: here, or on a cluster."""
 
     folder: Path
+    cluster: Cluster | None = None
     launches: list[Launch] = field(default_factory=list)
 
     @property
@@ -130,20 +132,29 @@ class Scene:
         return path
 
     def launch(self, sweep: Path, *options: object, env: dict[str, str] | None = None, **plan: Any) -> Launch:
-        """Start a launch with these poisons, kills and replaced functions."""
-        number = len(self.launches) + 1
-        planned = self.folder / f"plan-{number}.json"
+        """Start a launch with these poisons, kills and replaced functions; on the scene's cluster if it has one."""
+        command = ["launch", sweep, "--store", self.store, *options]
+        if self.cluster is not None:
+            command += ["--address", self.cluster.address]
+            env = {**self.cluster.login, **(env or {})}
+        return self.run(command, {**self.faults(f"plan-{len(self.launches) + 1}", **plan), **(env or {})})
+
+    def faults(self, name: str, **plan: Any) -> dict[str, str]:
+        """Write a plan; return the environment in which processes follow it, and write the history."""
+        planned = self.folder / f"{name}.json"
         planned.write_text(json.dumps({"history": str(self.history), **plan}))
         path = os.pathsep.join(filter(None, (str(SITE), os.environ.get("PYTHONPATH"))))
-        faults = {"SOFTAUG_FAULTS": str(planned), "PYTHONPATH": path}
-        command = [str(SOFTAUG), "launch", str(sweep), "--store", str(self.store), *map(str, options)]
-        log = self.folder / f"launch-{number}.log"
+        return {"SOFTAUG_FAULTS": str(planned), "PYTHONPATH": path}
+
+    def run(self, command: Sequence[object], env: dict[str, str]) -> Launch:
+        """Start a command of softaug that ends with a sweep."""
+        log = self.folder / f"launch-{len(self.launches) + 1}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command,
+                [str(SOFTAUG), *map(str, command)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **faults, **(env or {})},
+                env={**os.environ, **env},
                 start_new_session=True,
             )
         self.launches.append(Launch(process, log, time.time()))
@@ -160,7 +171,9 @@ class Scene:
 
     def check(self, **how: Any) -> None:
         """Assert every invariant over the history, the ledger and MLflow."""
-        history.check(self.store, self.history, launched=[each.process.pid for each in self.launches], **how)
+        launched = [each.process.pid for each in self.launches]
+        running = self.cluster.pids() if self.cluster is not None else ()
+        history.check(self.store, self.history, launched=launched, running=running, **how)
 
     def state(self, key: str) -> dict[str, Any]:
         """Return how a trial ended, as its end.json says."""
@@ -189,6 +202,8 @@ class Scene:
             if launch.process.poll() is None:
                 _kill_tree(launch.process.pid)
                 launch.process.wait()
+        if self.cluster is not None:
+            self.cluster.close()
         until(
             lambda: not evidence.alive(self.history, self.folder, agents=False),
             f"the end of {evidence.alive(self.history, self.folder, agents=False)}",

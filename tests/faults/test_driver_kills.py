@@ -18,8 +18,8 @@ OUT_S = 30.0
 AT_ONCE_S = 5.0
 SEED = 20250701
 
-WRITE, CREATE, RENAME = (f"trainables.store:Store.{name}" for name in ("write", "create", "rename"))
-BESIDE = "trainables.store:_write_beside"  # a write's temporary file, before it gets its name
+WRITE, CREATE, RENAME = (f"trainables.folder_store:FolderStore.{name}" for name in ("write", "create", "rename"))
+BESIDE = "trainables.folder_store:_write_beside"  # a write's temporary file, before it gets its name
 MLFLOW = "mlflow.tracking.client:MlflowClient"
 ARTIFACT = "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.log_artifacts"
 
@@ -104,6 +104,7 @@ def test_a_launch_killed_twice_goes_on_and_ends_as_if_nothing_had_been(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_trial_whose_process_is_killed_runs_again_within_seconds(killed_trial: Scene) -> None:
     strikes = killed_trial.events("strike")
     assert len(strikes) == 2, "both trials of seed 1 were killed"
@@ -120,6 +121,7 @@ def test_a_trial_whose_process_is_killed_runs_again_within_seconds(killed_trial:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_launch_that_is_asked_to_stop_is_out_in_time(scene: Scene, number: signal.Signals) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=2000, seeds=[0]))
@@ -135,6 +137,7 @@ def test_a_launch_that_is_asked_to_stop_is_out_in_time(scene: Scene, number: sig
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["softaug stop", "SIGTERM to Ray too"])
 def test_a_launch_whose_trials_hear_nothing_is_out_in_time_all_the_same(scene: Scene, how: str) -> None:
     sweep = scene.sweep(tiny_sweep(seeds=[0]))
@@ -156,6 +159,7 @@ def test_a_launch_whose_trials_hear_nothing_is_out_in_time_all_the_same(scene: S
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_launch_that_is_asked_twice_ends_at_once(scene: Scene, number: signal.Signals) -> None:
     sweep = scene.sweep(tiny_sweep(seeds=[0]))

@@ -148,6 +148,7 @@ def test_deaths_of_a_trial_s_process_stay_with_it(scene: Scene) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_a_trial_that_eats_the_memory_is_ended_before_the_machine_suffers(scene: Scene) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=4, seeds=range(2)))

@@ -1,8 +1,12 @@
-"""F9, F10: a launch whose MLflow is killed, hangs or never comes back; its trials do not notice, nothing is doubled."""
+"""F6, F9, F10, F13: a launch whose MLflow is killed, cut off, hangs, loses its PostgreSQL, or never comes back.
+
+Its trials do not notice, nothing is lost or doubled.
+"""
 
 import json
 import signal
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +18,15 @@ from mlflow import MlflowClient
 from sweeps.tracker_thread import LAST_TRIES_S, REQUEST_S
 from tests.conftest import Softaug
 from tests.faults.scenes import Launch, Scene, measured, tiny_sweep, until
+from tests.networks import network
+from tests.postgres import Postgres, postgres
 from tests.servers import MlflowServer
 from tests.sweeps.mlflow_contents import contents, differing
 
 EPOCHS, IMAGES = 225, 400  # a sweep that goes on for two minutes, and at most ten rows a second
 EXPERIMENT = "tiny@paper"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +164,58 @@ def test_a_server_that_never_comes_back_is_made_up_for_by_sync_and_an_empty_one_
         assert differing(contents(empty.url, EXPERIMENT, tmp_path / "rebuilt"), held) == []
     finally:
         empty.kill()
+
+
+def test_a_cable_pulled_for_twenty_seconds(scene: Scene, without_mlflow: dict[str, Any], tmp_path: Path) -> None:
+    with network(["mlflow"]) as hosts:
+        server = MlflowServer(tmp_path, host=hosts.addresses["mlflow"], namespace=hosts.namespace("mlflow"))
+        try:
+            server.start()
+            launch = launched(scene, server)
+            hosts.cut("mlflow")
+            with pytest.raises(OSError, match=r"timed out|No route to host"):
+                urllib.request.urlopen(f"{server.url}/health", timeout=1.0)
+            away(launch, 20.0)
+            hosts.mend("mlflow")
+            level_after(scene, server, "F6: MLflow cut off for 20 s")
+            check(scene, server, launch, without_mlflow, tmp_path)
+        finally:
+            server.kill()
+
+
+def asked(server: MlflowServer) -> int:
+    """Return the status of an answer for which MLflow needs its database."""
+    search = f"{server.url}/api/2.0/mlflow/experiments/search"
+    request = urllib.request.Request(search, b'{"max_results": 1}', {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30.0) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.fixture
+def database() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+def test_a_postgresql_that_crashes(
+    scene: Scene, database: Postgres, without_mlflow: dict[str, Any], tmp_path: Path
+) -> None:
+    server = MlflowServer(tmp_path, database=database.url)
+    try:
+        server.start()
+        launch = launched(scene, server)
+        database.crash()
+        assert asked(server) == 503
+        with urllib.request.urlopen(f"{server.url}/health", timeout=5.0) as health:
+            assert health.status == 200, "the server itself is well"
+        away(launch, 5.0)
+        database.start()
+        assert "database system was not properly shut down" in database.log
+        level_after(scene, server, "F13: PostgreSQL crashed, 5 s down")
+        check(scene, server, launch, without_mlflow, tmp_path)
+    finally:
+        server.kill()

@@ -30,6 +30,7 @@ def open_gate(scene: Scene, shut: dict[str, str], waiting: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_of_eight_launches_of_a_sweep_exactly_one_runs(scene: Scene) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=60, seeds=[0]))
     shut = gate(scene.folder, "trainables.launches:acquire", "driver")
@@ -52,6 +53,7 @@ def test_of_eight_launches_of_a_sweep_exactly_one_runs(scene: Scene) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_killed_owner_is_taken_over_at_once(scene: Scene) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=60, seeds=[0]))
     first = scene.launch(sweep, "--checkpoint-every", 0)

@@ -89,13 +89,22 @@ def make_old(path: "os.PathLike[str]", seconds: float = 7200.0) -> None:
     os.utime(path, (then, then))
 
 
-def begin(store: Store, key: str, *, launch: str = LAUNCH) -> AttemptFolder:
+def begin(store: Store, key: str, *, launch: str = LAUNCH, node: str = "unknown") -> AttemptFolder:
     """Start the next attempt at a trial."""
     trial = TrialFolder(store, key)
     trial.write_recipe(RECIPES[key])
     number = len(trial.attempts()) + 1
     folder = trial.begin(
-        Attempt(number=number, launch=launch, host="h", pid=1, started=1000.0, git_commit="c0ffee", git_dirty=False)
+        Attempt(
+            number=number,
+            launch=launch,
+            host="h",
+            pid=1,
+            started=1000.0,
+            git_commit="c0ffee",
+            git_dirty=False,
+            node=node,
+        )
     )
     assert folder is not None
     return folder

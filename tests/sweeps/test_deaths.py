@@ -8,8 +8,9 @@ import pytest
 
 from sweeps.deaths import MAX_PROCESS_DEATHS, Deaths
 from tests.sweeps import ledgers
+from trainables.folder_store import FolderStore
 from trainables.ledger import AttemptFolder, End, TrialFolder
-from trainables.store import Store, open_store
+from trainables.store import open_store
 
 KEY = ledgers.small_sweep().trial_keys[0]
 OUT_OF_MEMORY = "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory."
@@ -33,20 +34,24 @@ class Launch:
             silent_after_s=5.0,
             changed=lambda *what: self.changed.append(what),
             warn=self.said.append,
+            nodes=lambda: [{"NodeID": "alive"}],
         )
         self.trial = TrialFolder(self.store, KEY)
 
-    def attempt(self, *, epochs: int = 2, crash: str = "") -> AttemptFolder:
-        folder = ledgers.begin(self.store, KEY)
+    def attempt(self, *, epochs: int = 2, crash: str = "", node: str = "alive") -> AttemptFolder:
+        folder = ledgers.begin(self.store, KEY, node=node)
         folder.write_rows(ledgers.rows(epochs))
         self.store.write(f"{folder.path}/crash.txt", crash.encode())
         return folder
 
     def dies(self, *, last: bool = False, ray_says: str = "") -> End | None:
         self.errors.write_text(ray_says)
-        tune_trial: Any = SimpleNamespace(config={"trial_key": KEY}, error_file=str(self.errors))
+        tune_trial: Any = SimpleNamespace(
+            config={"trial_key": KEY}, error_file=str(self.errors), max_failures=MAX_PROCESS_DEATHS
+        )
         tell = self.deaths.on_trial_error if last else self.deaths.on_trial_recover
         tell(iteration=1, trials=[], trial=tune_trial)
+        self.forgiven = tune_trial.max_failures - MAX_PROCESS_DEATHS
         return self.trial.end()
 
 
@@ -123,8 +128,30 @@ def test_a_store_that_fails_meanwhile_is_told_and_raises_nothing(
     def full(*_arguments: Any) -> bool:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "create", full)
+    monkeypatch.setattr(FolderStore, "create", full)
     assert launch.dies() is None
     assert launch.said == [
         f"trial {KEY[:12]}: its process died, and that could not be kept: [Errno 28] No space left on device"
     ]
+
+
+def test_a_lost_node_is_not_held_against_its_trials(launch: Launch) -> None:
+    for number in range(1, 9):
+        launch.attempt(node="lost")
+        assert launch.dies() is None
+        assert launch.forgiven == number
+    for number in range(MAX_PROCESS_DEATHS + 1):
+        launch.attempt()
+        end = launch.dies(last=number == MAX_PROCESS_DEATHS)
+        assert launch.forgiven == 8
+    assert end is not None
+    assert end.reason is not None
+    assert end.reason.startswith(f"its process died {MAX_PROCESS_DEATHS + 1} times: killed from outside")
+
+
+def test_only_the_last_failure_is_read(launch: Launch) -> None:
+    said = ""
+    for number in range(MAX_PROCESS_DEATHS):
+        launch.attempt()
+        said += f"Failure # {number + 1} (occurred at 2026-11-26)\n" + (OUT_OF_MEMORY if number == 0 else "died") + "\n"
+        assert launch.dies(ray_says=said) is None

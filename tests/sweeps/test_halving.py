@@ -15,6 +15,7 @@ from sweeps.search import Halving
 from sweeps.search_cells import with_ask
 from sweeps.search_run import SearchRun
 from tests.sweeps.searches import SPACE, Loop, sweep
+from trainables.folder_store import FolderStore
 from trainables.ledger import Attempt, AttemptFolder, Row, TrialFolder
 from trainables.store import Store
 
@@ -174,6 +175,6 @@ def test_a_store_that_cannot_be_written_to_stops_nobody(store: Store, monkeypatc
     def full(*_: object) -> bool:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Store, "create", full)
+    monkeypatch.setattr(FolderStore, "create", full)
     assert judge(scheduler, recipes[1], 1, 70.0) == TrialScheduler.CONTINUE
     assert told == [f"the store {store.root} cannot be used: Input/output error"]

@@ -9,6 +9,7 @@ from sweeps.launched import Kept, read
 from sweeps.search_cells import with_ask
 from tests.faults.scenes import until
 from tests.sweeps.searches import search_of, sweep
+from trainables.folder_store import FolderStore
 from trainables.store import Store
 
 SPACE = {"sigma": {"field": "crop.sigma", "low": 0.1, "high": 0.5}}
@@ -27,8 +28,8 @@ def test_the_last_state_is_kept_at_the_end_and_few_of_those_before(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    write = Store.write
-    monkeypatch.setattr(Store, "write", lambda *a: (written.append(a[1]), write(*a))[-1])
+    write = FolderStore.write
+    monkeypatch.setattr(FolderStore, "write", lambda *a: (written.append(a[1]), write(*a))[-1])
     grown = sweep(SPACE)
     with Kept(store, say=never) as kept:
         for number in range(30):
@@ -52,8 +53,8 @@ def test_what_grows_while_nothing_else_happens_is_kept_soon(store: Store, monkey
 
 def test_putting_never_waits_for_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     free = threading.Event()
-    write = Store.write
-    monkeypatch.setattr(Store, "write", lambda *a: (free.wait(10), write(*a))[-1])
+    write = FolderStore.write
+    monkeypatch.setattr(FolderStore, "write", lambda *a: (free.wait(10), write(*a))[-1])
     grown = with_ask(sweep(SPACE), {"sigma": 0.2})
     with Kept(store, say=never) as kept:
         kept.put(sweep(SPACE))
@@ -67,7 +68,7 @@ def test_a_store_that_cannot_be_written_to_is_told_and_tried_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    write = Store.write
+    write = FolderStore.write
     failing = iter([True, False])
 
     def flaky(self: Store, path: str, content: bytes) -> None:
@@ -75,7 +76,7 @@ def test_a_store_that_cannot_be_written_to_is_told_and_tried_again(
             raise OSError(errno.EIO, "Input/output error")
         write(self, path, content)
 
-    monkeypatch.setattr(Store, "write", flaky)
+    monkeypatch.setattr(FolderStore, "write", flaky)
     with Kept(store, say=told.append) as kept:
         kept.put(with_ask(sweep(SPACE), {"sigma": 0.2}))
         until(lambda: told, "the complaint", within_s=10)

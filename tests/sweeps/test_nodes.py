@@ -17,6 +17,7 @@ from tests import servers
 from tests.conftest import Softaug
 from tests.faults.scenes import tiny_sweep
 from trainables import probe
+from trainables.folder_store import FolderStore
 from trainables.probe import NodeReport
 from trainables.store import Store
 
@@ -38,7 +39,7 @@ def test_a_node_with_another_folder_says_so_and_makes_none(store: Store, tmp_pat
     elsewhere = tmp_path / "elsewhere"
     problem = str(probe.look(str(elsewhere), "probe-1", b"nonce").problem)
     assert problem.startswith(
-        f"the store {elsewhere} is another folder there: it lacks what this launch just wrote; mount"
+        f"the store {elsewhere} is another one there: it lacks what this launch just wrote; mount"
     )
     assert not elsewhere.exists()
     store.write("probe-1", b"old")
@@ -49,7 +50,7 @@ def test_a_node_with_another_folder_says_so_and_makes_none(store: Store, tmp_pat
 
 def test_a_node_where_exclusive_creation_fails_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write("probe-1", b"nonce")
-    monkeypatch.setattr(Store, "create", lambda *_what: True)
+    monkeypatch.setattr(FolderStore, "create", lambda *_what: True)
     assert "does not keep exclusive creation" in str(probe.look(str(store.root), "probe-1", b"nonce").problem)
 
 
@@ -127,7 +128,7 @@ def test_a_node_that_joins_late_and_sees_another_store_trains_nothing(store: Sto
     actor.job = trial.Job(str(store.root), "tiny@paper-0001", 1, 0.0, 60.0, 600.0, "c0ffee", False, {})
     report = actor.step()
     assert (report["state"], report["done"]) == ("unsaved", True)
-    assert "it is not the folder that this launch writes to" in report["note"]
+    assert "it is not the store that this launch writes to" in report["note"]
     assert not store.root.exists()
 
 
@@ -152,7 +153,7 @@ def test_a_second_machine_without_the_store_is_found_before_the_first_trial(
             servers.wait_for_text("Ray runtime started", second, log)
             ran = softaug("launch", sweep, "--address", head.address, "--store", store)
     assert ran.returncode == 2, ran.stdout + ran.stderr
-    assert f"error: node second: the store {store} is another folder there" in ran.stderr
+    assert f"error: node second: the store {store} is another one there" in ran.stderr
     assert re.search(r"several machines \(.*second.*\): sqlite is for one", ran.stderr)
     assert ran.stderr.count("error: ") == 2, ran.stderr
     assert list(store.glob("launches/*")) == []

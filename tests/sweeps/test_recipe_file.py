@@ -10,9 +10,9 @@ from softaug.recipe import Recipe, identity
 from sweeps.problems import Problems
 from sweeps.recipe_file import is_recipe, recipe_in, tree
 from sweeps.strict_yaml import parse
+from trainables.folder_store import FolderStore
 from trainables.ledger import TrialFolder
 from trainables.sealed import Damaged
-from trainables.store import Store
 
 GOOD = """\
 data: {name: digits, train_images: 300}
@@ -51,7 +51,7 @@ def test_by_hand_as_yaml_and_json(name: str, tmp_path: Path) -> None:
 
 
 def test_of_a_ledger(tmp_path: Path) -> None:
-    trial = TrialFolder(Store(tmp_path), RECIPE.key)
+    trial = TrialFolder(FolderStore(tmp_path), RECIPE.key)
     trial.write_recipe(RECIPE)
     path = tmp_path / trial.path / "recipe.json"
     said: list[str] = []

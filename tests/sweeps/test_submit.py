@@ -18,6 +18,7 @@ from sweeps import dashboard, submit, submitted
 from sweeps.dashboard import JobEntry
 from sweeps.expand import load
 from sweeps.preflight import Refused
+from sweeps.submit import JobLost
 from sweeps.submitted import JobRuns
 from tests import servers
 from tests.conftest import SOFTAUG, Softaug
@@ -34,6 +35,7 @@ class Answers:
     version: str = RAY
     jobs: str = "[]"
     token: str | None = None
+    job: str | None = "{}"
 
 
 @pytest.fixture
@@ -53,9 +55,13 @@ def stand_in(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
             status = 200 if answers.token is None else 401 if shown is None else 403
             if answers.token is not None and shown == f"Bearer {answers.token}":
                 status = 200
+            one = "/jobs/" in self.path and not self.path.endswith("/")
+            if one and answers.job is None:
+                status = 404
             self.send_response(status)
             self.end_headers()
             text = json.dumps({"ray_version": answers.version}) if "version" in self.path else answers.jobs
+            text = answers.job or "" if one else text
             self.wfile.write(text.encode())
 
         def log_message(self, *_what: object) -> None:
@@ -137,10 +143,10 @@ def test_all_problems_come_at_once(stand_in: str, answers: Answers, softaug: Sof
     assert "Connection refused" in unknown.stderr
 
 
-def submitted_with(monkeypatch: pytest.MonkeyPatch, jobs: list[JobEntry], sweep: str, **how: object) -> list[object]:
+def submitted_with(monkeypatch: pytest.MonkeyPatch, jobs: list[JobEntry], sweep: str) -> list[object]:
     calls: list[object] = []
     monkeypatch.setattr(submit, "_submit", lambda *what: calls.append(what) or what[1])
-    submit.submit("http://h", jobs, sweep, load(sweep), store=None, options=[], **how)  # type: ignore[arg-type]
+    submit.submit("http://h", jobs, submit.prepare(sweep, load(sweep), store=None, options=[]))
     return calls
 
 
@@ -148,7 +154,7 @@ def test_a_job_is_named_after_the_sweep_and_numbered(monkeypatch: pytest.MonkeyP
     old = entries(job("quickstart@laptop-0009"), job("quickstart@smoke-0020"), job("quickstart@laptop-x"))
     ((_, name, command, told, files),) = submitted_with(monkeypatch, old, "quickstart")  # type: ignore[misc]
     assert name == "quickstart@laptop-0010"
-    assert command[2:] == ["softaug", "launch", "quickstart", "--address", "auto", "--scale", "laptop"]
+    assert command[2:] == ("softaug", "launch", "quickstart", "--address", "auto", "--scale", "laptop")
     assert (told, files) == ({"sweep": "quickstart@laptop"}, {}), "of a catalog's sweep nothing is uploaded"
     path = tmp_path / "a name; rm -r.yaml"
     path.write_text(tiny_sweep())
@@ -221,20 +227,59 @@ def test_output_is_followed_once_however_often_the_connection_breaks() -> None:
     assert "".join(shown) == "abcdd"
 
 
+class BrokenOff:
+    """A connection that says two letters and breaks."""
+
+    async def tail_job_logs(self, _job: str) -> "object":
+        yield "ab"
+        raise ConnectionError("gone")
+
+
+def lost(monkeypatch: pytest.MonkeyPatch, cluster: str) -> str:
+    """Follow a job, assert that it is lost, and return why."""
+    shown: list[str] = []
+    monkeypatch.setattr(submit, "_client", lambda _cluster: BrokenOff())
+    with pytest.raises(JobLost) as caught:
+        submit.follow(cluster, "tiny@paper-0001", shown.append)
+    assert "".join(shown) == "ab"
+    return str(caught.value)
+
+
 def test_a_head_that_is_gone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Client:
+    monkeypatch.setattr(submit, "AWAY_S", 0.0)
+    cluster = f"http://127.0.0.1:{servers.free_port()}"
+    assert lost(monkeypatch, cluster) == (
+        f"{cluster} does not answer (<urlopen error [Errno 111] Connection refused>); "
+        "if the head is gone, so is job tiny@paper-0001"
+    )
+
+
+def test_another_head_knows_nothing_of_the_job(
+    stand_in: str, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers.job = None
+    assert lost(monkeypatch, stand_in) == f"{stand_in} knows no job tiny@paper-0001: the head that ran it is gone"
+
+
+def test_a_job_that_never_started_is_lost_and_a_stopped_one_is_not(
+    stand_in: str, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers.job = json.dumps(job("tiny@paper-0001", "FAILED") | {"message": "no\nspace", "driver_exit_code": None})
+    assert lost(monkeypatch, stand_in) == "job tiny@paper-0001: no space"
+    answers.job = json.dumps(job("tiny@paper-0001", "STOPPED"))
+    assert submit.follow(stand_in, "tiny@paper-0001", lambda _text: None) == 130
+    answers.job = json.dumps(job("tiny@paper-0001", "FAILED") | {"driver_exit_code": 137})
+    assert submit.follow(stand_in, "tiny@paper-0001", lambda _text: None) == 137
+
+
+def test_a_connection_that_was_cut_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
         async def tail_job_logs(self, _job: str) -> "object":
             yield "ab"
-            raise ConnectionError("gone")
+            await asyncio.Event().wait()
 
-        def get_job_info(self, _job: str) -> None:
-            raise ConnectionError("gone")
-
-    shown: list[str] = []
-    monkeypatch.setattr(submit, "_client", lambda _cluster: Client())
-    monkeypatch.setattr(submit, "AWAY_S", 0.0)
-    assert submit.follow("http://h", "tiny@paper-0001", shown.append) == 1
-    assert "".join(shown) == "abhttp://h does not answer (gone); if the head is gone, so is job tiny@paper-0001\n"
+    monkeypatch.setattr(submit, "QUIET_S", 0.05)
+    assert asyncio.run(submit._tail(Silent(), "j", 0, lambda _text: None)) == 2  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

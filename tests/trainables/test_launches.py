@@ -4,18 +4,12 @@ import getpass
 import multiprocessing
 import os
 import time
-from pathlib import Path
 
 import pytest
 
 from trainables import launches
 from trainables.launches import AlreadyRunning, Launch
-from trainables.store import Store, open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path)
+from trainables.store import Store
 
 
 def _write(store: Store, launch: Launch) -> None:

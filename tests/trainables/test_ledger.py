@@ -1,14 +1,13 @@
 """The trial's folder: attempts and ends are created once, checkpoints are whole or passed over."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from softaug.recipe import Recipe, canonical
 from trainables.ledger import Attempt, AttemptFolder, End, Row, TrialFolder
 from trainables.sealed import Damaged
-from trainables.store import open_store
+from trainables.store import Store
 
 RECIPE = Recipe.model_validate(
     {"data": {"name": "digits", "train_images": 100}, "model": {"name": "resnet8", "width": 4}, "seed": 0}
@@ -16,8 +15,8 @@ RECIPE = Recipe.model_validate(
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> TrialFolder:
-    return TrialFolder(open_store(tmp_path), RECIPE.key)
+def trial(store: Store) -> TrialFolder:
+    return TrialFolder(store, RECIPE.key)
 
 
 def attempt(number: int, launch: str = "a@b-0001") -> Attempt:
@@ -47,8 +46,8 @@ def begun(trial: TrialFolder, number: int) -> AttemptFolder:
 
 def test_the_folder_is_found_by_the_key(trial: TrialFolder) -> None:
     trial.write_recipe(RECIPE)
-    path = trial.store.root / "trials" / RECIPE.key[:2] / RECIPE.key / "recipe.json"
-    assert Recipe.model_validate(json.loads(path.read_text())["recipe"]) == RECIPE
+    content = trial.store.read(f"trials/{RECIPE.key[:2]}/{RECIPE.key}/recipe.json")
+    assert Recipe.model_validate(json.loads(content)["recipe"]) == RECIPE
     assert trial.recipe() == canonical(RECIPE)
 
 
@@ -67,6 +66,17 @@ def test_a_trial_ends_once(trial: TrialFolder) -> None:
     ended = trial.end()
     assert ended is not None
     assert ended.state == "finished"
+
+
+def test_an_attempt_that_was_given_up_for_dead_cannot_end_the_trial(trial: TrialFolder) -> None:
+    first = begun(trial, 1)
+    assert not first.is_superseded()
+    second = begun(trial, 2)
+    assert first.is_superseded()
+    assert not second.is_superseded()
+    assert not trial.finish(end("finished", number=1))
+    assert trial.end() is None
+    assert trial.finish(end("finished", number=2))
 
 
 def test_a_failed_trial_is_reopened_and_its_first_end_is_kept(trial: TrialFolder) -> None:
