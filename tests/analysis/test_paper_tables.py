@@ -2,18 +2,21 @@
 
 import csv
 from io import StringIO
+from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from paper_runs import SMALL, arms, results, runs, with_facts
 from scipy import stats
-from synthetic import lose
+from synthetic import lose, project
 
 from analysis.compare import holm
 from analysis.paper_layouts import LAYOUTS, TABLE_1, TABLE_2, TABLE_3, TABLE_9, Place
 from analysis.paper_results import check_scales, fill, fills
-from analysis.paper_tables import judged, table_of
+from analysis.paper_tables import judged, paper_table, table_of
 from analysis.published import published
-from analysis.results import results_of
+from analysis.results import read_results, results_of
+from analysis.runs import Unreadable
 from analysis.table import Table
 from analysis.table_formats import FORMATS, to_csv, to_markdown
 
@@ -34,6 +37,27 @@ def places(table: Table, name: str) -> dict[str, list[str]]:
     names = [[entry.text for entry in row.entries] for row in table.rows]
     start = next(number for number, row in enumerate(names) if row[1] == name)
     return {row[2]: row[3:] for row in names[start : start + 4]}
+
+
+def test_what_mlflow_holds_fills_a_table(client: MlflowClient, tmp_path: Path) -> None:
+    project(client, SWEEP, runs(SWEEP, ERRORS), tmp_path, pictures=False)
+    stranger = arms({"baseline": []}, name="stranger")  # has no number in the table, and is not in MLflow
+    text = paper_table("2", [SWEEP, stranger], tracking_uri=client.tracking_uri, form="csv")
+    assert text == to_csv(table_of(TABLE_2, [results(SWEEP, ERRORS)]))
+
+
+def test_an_mlflow_without_the_sweep_is_refused(client: MlflowClient) -> None:
+    with pytest.raises(Unreadable, match="no experiment 'table-2@paper'"):
+        paper_table("2", [SWEEP], tracking_uri=client.tracking_uri, form="markdown")
+
+
+def test_links_lead_to_the_cells(client: MlflowClient, tmp_path: Path) -> None:
+    project(client, SWEEP, runs(SWEEP, ERRORS), tmp_path, pictures=False)
+    table = table_of(TABLE_2, [read_results(SWEEP, client)], pages={"table-2@paper": "http://ui/runs"})
+    links = [link for row in table.rows for entry in row.entries for link in entry.links]
+    cells = client.search_runs([client.get_experiment_by_name("table-2@paper").experiment_id], "tags.kind = 'cell'")
+    assert {link.url for link in links} == {f"http://ui/runs/{cell.info.run_id}" for cell in cells}
+    assert len(links) == 4
 
 
 def test_every_published_number_of_the_tables_has_one_place() -> None:
