@@ -70,6 +70,29 @@ def test_every_published_number_of_the_tables_has_one_place() -> None:
                (place.published for _, place in layout.places))  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("number", "name", "mean"),
+    [
+        ("1", "Mixup Kim et al. [20]", 22.43),
+        ("1", "Focal Loss (α = 5) the authors", 20.69),
+        ("2", "CIFAR-100 ResNet-18, RA", 20.99),
+        ("2", "CIFAR-10 WideResNet-28, SA+RA", 2.45),
+        ("2", "ImageNet-V2 ResNet-101, SA", 31.81),
+        ("3", "SNGP [30], CIFAR-10 ECE", 1.80),
+        ("3", "SA + TrivialAugment, CIFAR-100 top-1 error", 14.24),
+        ("4", "CIFAR-100, SA#2 (lr 0.1)", 37.39),
+        ("5", "Kim et al. [21] Puzzle Mix", 19.62),
+        ("6", "SA-Noise (k = 1)", 19.20),
+        ("7", "ImageNet-V2, RA", 8.84),
+        ("8", "CIFAR-100 lr 0.4, SA#1", 37.68),
+        ("9", "k = 3", 36.34),
+    ],
+)
+def test_places_hold_what_the_paper_prints_under_that_name(number: str, name: str, mean: float) -> None:
+    """Read in the paper, by row and column."""
+    assert dict(LAYOUTS[number].places)[name].published.mean == mean
+
+
 def test_numbers_by_hand() -> None:
     table = table_of(TABLE_2, [results(SWEEP, ERRORS)])
     found = places(table, "ResNet-18")
