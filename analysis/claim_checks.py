@@ -25,10 +25,13 @@ ROUNDING = 1e-9  # of sums of decimal numbers in binary
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a part of a claim. `value`: the sum less `above`, so that above 0 is as claimed; `half`: of its 95 %
-    interval. `doubt`: what keeps a printed sum from being sure, or runs from a test. `reason`: why there is no value.
+    """What came of a part of a claim; `row` names it, and the arm if there are several.
+
+    `value`: the sum less `above`, so that above 0 is as claimed; `half`: of its 95 % interval. `doubt`: what keeps a
+    printed sum from being sure, or runs from a test. `reason`: why there is no value.
     """
 
+    part: Part
     row: str
     state: State
     value: float | None = None
@@ -54,7 +57,7 @@ def on_paper(part: Part) -> Outcome:
         doubt = ""
     else:
         doubt = "" if abs(value) > half else "within its error"
-    return Outcome(part.row, state, value, half, doubt=doubt)
+    return Outcome(part, part.row, state, value, half, doubt=doubt)
 
 
 def on_runs(part: Part, sources: Sequence[Results]) -> list[Outcome]:
@@ -74,13 +77,13 @@ def _on_cells(part: Part, chosen: Sequence[Filled], several: str) -> Outcome:
     row = f"{part.row}, {several}" if several else part.row
     sources = tuple(dict.fromkeys(one.source for one in chosen if one.source))
     if any(one.place.quoted_from for one in chosen):
-        return Outcome(row, "not tested", reason="quoted numbers are not run here", sources=sources)
+        return Outcome(part, row, "not tested", reason="quoted numbers are not run here", sources=sources)
     holes = dict.fromkeys(f"{one.arm}: {one.hole}" if one.arm else one.hole for one in chosen if one.hole)
     seeds = {frozenset(one.values) for one in chosen}
     if holes:
-        return Outcome(row, "not tested", reason="; ".join(holes), sources=sources)
+        return Outcome(part, row, "not tested", reason="; ".join(holes), sources=sources)
     if len(seeds) > 1:
-        return Outcome(row, "not tested", reason="the cells have different seeds", sources=sources)
+        return Outcome(part, row, "not tested", reason="the cells have different seeds", sources=sources)
     factors = [factor for factor, _ in part.terms]
     sums = estimate(
         sum(factor * one.values[seed] for factor, one in zip(factors, chosen, strict=True)) - part.above
@@ -88,8 +91,8 @@ def _on_cells(part: Part, chosen: Sequence[Filled], several: str) -> Outcome:
     )
     if sums.se is None or sums.se < NO_SPREAD:
         doubt = "one seed" if sums.se is None else "no spread between seeds"
-        return Outcome(row, "open", sums.mean, n=sums.n, doubt=doubt, sources=sources)
-    return Outcome(row, _state(sums), sums.mean, sums.interval_95, sums.n, sources=sources)
+        return Outcome(part, row, "open", sums.mean, n=sums.n, doubt=doubt, sources=sources)
+    return Outcome(part, row, _state(sums), sums.mean, sums.interval_95, sums.n, sources=sources)
 
 
 def _state(sums: Estimate) -> State:

@@ -21,6 +21,8 @@ NOTES = (
     "open otherwise. In brackets, in points, how far it is on the claim's side. Not corrected for the number of rows.",
 )
 
+FEW = 3  # rows that are all listed, those that hold, too
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -34,6 +36,8 @@ class Evaluated:
 def claims(sweeps: Sequence[ResolvedSweep], *, tracking_uri: str) -> list[Evaluated]:
     """Return all claims evaluated on the paper's numbers and on the runs of these sweeps, which may be none."""
     check_scales(sweeps)
+    if not sweeps:
+        return evaluated([])  # a client would make a database
     client = MlflowClient(tracking_uri)
     return evaluated([read_results(sweep, client) for sweep in sweeps])
 
@@ -56,24 +60,28 @@ def claims_text(found: Sequence[Evaluated], form: Format) -> str:
 
 
 def claims_table(found: Sequence[Evaluated]) -> Table:
-    """Return the claims as a table, a row each; its records have a row per part."""
+    """Return the claims as a table: a row for each and one for each of its parts; the records are the parts."""
     return Table(
         title="The paper's claims",
-        columns=("claim", "where", "the paper's numbers", "our runs"),
-        rows=tuple(
-            Row(
-                (
-                    Entry(each.claim.sentence),
-                    Entry(each.claim.where),
-                    Entry(on_paper_text(each)),
-                    Entry(on_runs_text(each)),
-                )
-            )
-            for each in found
-        ),
+        columns=("claim", "the paper's numbers", "our runs"),
+        prose=True,
+        rows=tuple(row for each in found for row in _rows(each)),
         records=tuple(record for each in found for record in _records(each)),
         notes=NOTES,
     )
+
+
+def _rows(each: Evaluated) -> Iterator[Row]:
+    claim = each.claim
+    said = f"“{claim.sentence}” ({claim.where}). Checked: {claim.checked}."
+    yield Row((Entry(said), Entry(_counted(each.paper)), Entry(_runs_counted(each.runs))), opens=True)
+    for part, paper in zip(claim.parts, each.paper, strict=True):
+        for ours in (one for one in each.runs if one.part is part):
+            yield Row((Entry(ours.row), Entry(_said(paper)), Entry(_said(ours))))
+
+
+def _said(one: Outcome) -> str:
+    return f"{one.state}: {value_text(one)}"
 
 
 def lines(found: Sequence[Evaluated]) -> Iterator[tuple[int, str]]:
@@ -90,32 +98,37 @@ def lines(found: Sequence[Evaluated]) -> Iterator[tuple[int, str]]:
 
 
 def on_paper_text(each: Evaluated) -> str:
-    """Return "holds in 12 of 14 rows; fails in …" with the numbers of the rows that fail or are in doubt."""
-    text = _counted(each.paper)
+    """Return "holds in 12 of 14 rows, in 2 of them within its error or rounding; fails in …", with numbers."""
+    doubts = sum(one.state == "holds" and bool(one.doubt) for one in each.paper)
+    doubt = f", in {doubts} of them only within its error or rounding" if doubts else ""
     fails = _listed(one for one in each.paper if one.state == "fails")
-    doubt = _listed(one for one in each.paper if one.state == "holds" and one.doubt)
-    return "; ".join(filter(None, [text, fails and f"fails in {fails}", doubt and f"in doubt: {doubt}"]))
+    return f"{_counted(each.paper)}{doubt}" + (f"; fails in {fails}" if fails else "")
 
 
 def on_runs_text(each: Evaluated) -> str:
-    """Return in how many rows our runs say that it holds, fails or is open, and which; or why there is nothing."""
+    """Return in how many rows our runs say that it holds, and which fail or are open; or why there is nothing."""
     tested = [one for one in each.runs if one.state != "not tested"]
+    lost = [one.reason for one in each.runs if one.state == "not tested"]
     if not tested:
-        return f"not tested: {'; '.join(dict.fromkeys(one.reason for one in each.runs))}"
-    sources = ", ".join(dict.fromkeys(name for one in tested for name in one.sources))
-    texts = [f"{sources}: {_counted(tested)}"]
-    for state in ("holds", "fails", "open"):
-        if named := _listed(one for one in tested if one.state == state):
-            texts.append(f"{state}: {named}")
-    lost = [one for one in each.runs if one.state == "not tested"]
-    if lost:
-        texts.append(f"not tested: {len(lost)} rows ({'; '.join(dict.fromkeys(one.reason for one in lost))})")
-    return "; ".join(texts)
+        return f"not tested: {'; '.join(dict.fromkeys(lost))}"
+    shown = ("holds", "fails", "open") if len(tested) <= FEW else ("fails", "open")
+    named = ((state, _listed(one for one in tested if one.state == state)) for state in shown)
+    texts = [_runs_counted(each.runs), *(f"{state}: {rows}" for state, rows in named if rows)]
+    return "; ".join([*texts, *([f"not tested: {'; '.join(dict.fromkeys(lost))}"] if lost else [])])
 
 
 def _counted(outcomes: Sequence[Outcome]) -> str:
     count = sum(one.state == "holds" for one in outcomes)
     return f"holds in {count} of {len(outcomes)} row{'s' if len(outcomes) != 1 else ''}"
+
+
+def _runs_counted(outcomes: Sequence[Outcome]) -> str:
+    tested = [one for one in outcomes if one.state != "not tested"]
+    if not tested:
+        return "not tested"
+    sources = ", ".join(dict.fromkeys(name for one in tested for name in one.sources))
+    lost = len(outcomes) - len(tested)
+    return f"{sources}: {_counted(tested)} tested" + (f", {lost} not tested" if lost else "")
 
 
 def _listed(outcomes: Iterable[Outcome]) -> str:

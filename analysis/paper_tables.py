@@ -203,7 +203,8 @@ def _notes(places: Mapping[Place, list[Judged]], sources: Sequence[Results]) -> 
         )
     apart = dict.fromkeys(text for each in known if each.ours is not None for text in each.filled.departures)
     notes += [f"Not comparable with the paper: {'; '.join(apart)}."] if apart else []
-    holes = [f"{each.name}: {each.filled.hole}" for each in known if each.filled.hole and each.filled.cell is not None]
+    holes = [f"{each.name} ({each.filled.arm}): {each.filled.hole}" for each in known
+             if each.filled.hole and each.filled.cell is not None]  # fmt: skip
     clashes = [f"{each.name}: {each.filled.hole}" for each in known if each.filled.hole.startswith("different")]
     return [*notes, *holes, *clashes]
 

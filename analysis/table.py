@@ -33,17 +33,13 @@ class Row:
     entries: tuple[Entry, ...]
     opens: bool = False
 
-    @property
-    def has_hole(self) -> bool:
-        return any(entry.hole for entry in self.entries)
-
 
 @dataclass(frozen=True)
 class Table:
     """A table for people, `rows`, and the same numbers for programs, `records`: one per cell, unrounded, for CSV.
 
-    `columns`: titles, units included; the first `heads` name the rows, the others hold numbers. `notes` stand below.
-    Raises ValueError if a row has not an entry per column.
+    `columns`: titles, units included; the first `heads` name the rows, the others hold numbers, or sentences
+    that wrap (`prose`). `notes` stand below. Raises ValueError if a row has not an entry per column.
     """
 
     columns: tuple[str, ...]
@@ -51,6 +47,7 @@ class Table:
     records: tuple[Mapping[str, object], ...]
     title: str = ""
     heads: int = 1
+    prose: bool = False
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -35,6 +35,8 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     r"""Return a tabular for the booktabs package, in a table environment if there is a title. Links are left out."""
     columns = "l" * table.heads + "r" * (len(table.columns) - table.heads)
+    if table.prose:
+        columns = rf"p{{{0.9 / len(table.columns):.2f}\linewidth}}" * len(table.columns)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(map(latex, table.columns)), r"\midrule"]
     for number, row in enumerate(table.rows):
         lines += [r"\midrule"] if row.opens and number else []

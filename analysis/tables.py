@@ -83,7 +83,10 @@ def _links(cell: CellRuns, runs_url: str) -> tuple[Link, ...]:
 
 
 def _numbers(results: Results, cell: CellRuns) -> list[Entry]:
-    error, *others = (Entry(estimate_text(cell.estimate(metric), decimals)) for metric, _, decimals in COLUMNS)
+    hole = "; ".join(cell.problems)
+    error, *others = (
+        Entry(estimate_text(cell.estimate(metric), decimals), hole=hole) for metric, _, decimals in COLUMNS
+    )
     comparison = results.comparisons.get(cell.cell.cell_key)
     if comparison is None:
         return [error, Entry(NONE), Entry(NONE), *others]

@@ -68,7 +68,7 @@ def _by_welch(ours: Estimate, paper: PublishedNumber, difference: float, se: flo
         return Verdict("not tested: no spread between seeds", difference=difference)
     p = max(p for p, _ in tests)
     agrees = p >= SIGNIFICANT
-    words = f"agrees ({_p(p)})" if agrees else f"differs by {_signed(difference)} ({_p(p)})"
+    words = f"agrees ({_p(p)})" if agrees else f"differs ({_p(p)})"
     return Verdict(words, agrees, difference, welch(ours, possible[-1])[1], p)
 
 
@@ -76,15 +76,9 @@ def _by_our_interval(ours: Estimate, paper: PublishedNumber, difference: float) 
     half = ours.interval_95 or 0.0
     inside = abs(difference) <= half + paper.rounding
     lacking = "SE" if paper.largest_se is None else "n"
-    words = f"no published {lacking}: " + (
-        "inside our 95 % interval" if inside else f"outside our 95 % interval, by {_signed(difference)}"
-    )
+    words = f"no published {lacking}: {'inside' if inside else 'outside'} our interval"
     return Verdict(words, inside, difference, half)
 
 
 def _p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def _signed(difference: float) -> str:
-    return f"{difference:+.2f}".replace("-", "−")

@@ -203,8 +203,8 @@ def test_words_and_formats() -> None:
         "holds in 3 of 4 rows; fails in ImageNet-1K ResNet-50, SA+RA (−0.45)"
     )
     assert on_runs_text(by_name["beats-ra"]) == (
-        "table-2@laptop: holds in 1 of 1 row; holds: CIFAR-100 ResNet-50 (+1.53 [+1.39, +1.68], n = 3); "
-        "not tested: 13 rows (no runs)"
+        "table-2@laptop: holds in 1 of 1 row tested, 13 not tested; "
+        "holds: CIFAR-100 ResNet-50 (+1.53 [+1.39, +1.68], n = 3); not tested: no runs"
     )
     assert on_runs_text(by_name["simsiam"]) == "not tested: no runs"
     text = "\n".join(line for _, line in lines(found))
@@ -212,7 +212,10 @@ def test_words_and_formats() -> None:
         assert claim.sentence in text
     table = claims_table(found)
     assert all(write(table) for write in FORMATS.values())
-    assert to_markdown(table).count("\n|") == len(CLAIMS) + 2
+    assert to_markdown(table).count("\n|") == 2 + len(CLAIMS) + sum(len(claim.parts) for claim in CLAIMS)
+    assert "| CIFAR-100 ResNet-50 | holds: +0.51, within its error | holds: +1.53 [+1.39, +1.68], n = 3 |" in (
+        to_markdown(table)
+    )
     records = list(csv.DictReader(StringIO(to_csv(table))))
     assert sum(record["evaluated_on"] == "paper" for record in records) == sum(len(claim.parts) for claim in CLAIMS)
 

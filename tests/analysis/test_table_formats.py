@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -65,9 +66,9 @@ def test_html_shows_the_texts_and_only_them() -> None:
     assert [[" ".join(text.split()) for text in row] for row in seen.rows] == [
         ["arm", "error (%)", "runs"], [NASTY, "1.00 ± 0.10", "0"], ["other", "2/3", "–"],
     ]  # fmt: skip
-    assert {"": "td", "title": 'seed 1 "failed" <nan>'} in seen.attributes
+    assert {"": "td", "class": "hole", "title": 'seed 1 "failed" <nan>'} in seen.attributes
     assert {"": "a", "href": "https://e/?a=1&b=2", "aria-label": "seed 0"} in seen.attributes
-    assert [each["class"] for each in seen.attributes if each[""] == "tr" and "class" in each] == ["opens hole"]
+    assert [each["class"] for each in seen.attributes if each[""] == "tr" and "class" in each] == ["opens"]
     assert not any(each[""] in ("i", "b", "nan", "script") for each in seen.attributes)
 
 
@@ -112,6 +113,12 @@ def test_latex_is_a_table_with_rules_and_notes() -> None:
         r"other & 2/3 & -- \\", r"\bottomrule", r"\end{tabular}",
         r"\par\smallskip{\footnotesize other: seed 1 $<$nan$>$\par}", r"\end{table}",
     ]  # fmt: skip
+
+
+def test_columns_of_sentences_wrap() -> None:
+    prose = replace(TABLE, prose=True)
+    assert r"\begin{tabular}{p{0.30\linewidth}p{0.30\linewidth}p{0.30\linewidth}}" in to_latex(prose)
+    assert '<table class="prose">' in to_html(prose)
 
 
 def test_csv_holds_the_records() -> None:

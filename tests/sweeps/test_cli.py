@@ -197,7 +197,10 @@ def test_results_of_a_sweep_that_was_never_launched_are_refused(softaug: Softaug
 
 def test_help_lists_every_command_once_launches_first(softaug: Softaug) -> None:
     lines = softaug("--help").stdout.partition("Commands:\n")[2].splitlines()
-    launches, results = "sweeps plan launch status stop submit follow", "evaluate inspect report figure table sync why"
+    launches, results = (
+        "sweeps plan launch status stop submit follow",
+        "evaluate inspect report figure table claims sync why",
+    )
     assert [line.split()[0] for line in lines] == f"{launches} {results} export doctor fetch ui schema".split()
 
 
