@@ -68,7 +68,7 @@ def figure_data(results: Results) -> FigureData:
     panel_of = _panels(sweep, figure)
     points = [_point(results, cell, figure, panel_of) for cell in results.cells if cell is not results.baseline]
     return FigureData(
-        x_label=sweep.axes[figure.x].label,
+        x_label=sweep.axes[x_axis(figure)].label,
         panels=tuple(dict.fromkeys(panel_of.values())),
         baseline=_baseline(results),
         points=(*points, *_published(results, panel_of)),
@@ -81,6 +81,13 @@ def declared_figure(sweep: ResolvedSweep) -> Figure:
     if sweep.figure is None:
         raise ValueError(f"sweep {sweep.name!r} declares no figure: add `figure:` to its file and launch it again")
     return sweep.figure
+
+
+def x_axis(figure: Figure) -> str:
+    """Return the axis that the figure is drawn over. Raises ValueError if it names none."""
+    if figure.x is None:
+        raise ValueError(f"a figure of the kind {figure.kind} needs an axis: add `x:` to it and launch the sweep again")
+    return figure.x
 
 
 def to_csv(data: FigureData) -> str:
@@ -125,7 +132,7 @@ def _point(results: Results, cell: CellRuns, figure: Figure, panel_of: dict[str,
     panel = panel_of[arm]
     comparison = results.comparisons.get(cell.cell.cell_key)
     ece = cell.estimate("test/ece")
-    x = cell.cell.axes.get(figure.x)
+    x = cell.cell.axes.get(x_axis(figure))
     return Point(
         panel=panel,
         line=line if line and panel == arm else ", ".join(filter(None, (arm, line))),
