@@ -101,31 +101,31 @@ class Hard(Example):
 class Asked(Part):
     """Class and confidence that the network gives uncovered images, evenly spaced over the test set (`places`).
 
-    Packed in base64: uint16 and float32, little-endian, in the order of the places.
+    `images`: of the test set. Packed in base64: uint16 and float32, little-endian, in the order of the places.
     """
 
-    count: int
+    images: int
     predicted: str
     confidence: str
 
     @classmethod
-    def pack(cls, predicted: Sequence[int], confidence: Sequence[float]) -> "Asked":
-        """Keep classes and confidences."""
+    def pack(cls, images: int, predicted: Sequence[int], confidence: Sequence[float]) -> "Asked":
+        """Keep classes and confidences at the places of a test set of so many images."""
         n = len(predicted)
         packed = (struct.pack(f"<{n}H", *predicted), struct.pack(f"<{n}f", *confidence))
-        return cls(count=n, predicted=_text(packed[0]), confidence=_text(packed[1]))
+        return cls(images=images, predicted=_text(packed[0]), confidence=_text(packed[1]))
 
-    def unpack(self) -> list[tuple[int, float]]:
-        """Return class and confidence of every image."""
-        predicted = struct.unpack(f"<{self.count}H", base64.b64decode(self.predicted))
-        confidence = struct.unpack(f"<{self.count}f", base64.b64decode(self.confidence))
-        return list(zip(predicted, confidence, strict=True))
+    def unpack(self) -> dict[int, tuple[int, float]]:
+        """Return class and confidence by the image's place in the test set."""
+        asked = places(self.images)
+        predicted = struct.unpack(f"<{len(asked)}H", base64.b64decode(self.predicted))
+        confidence = struct.unpack(f"<{len(asked)}f", base64.b64decode(self.confidence))
+        return dict(zip(asked, zip(predicted, confidence, strict=True), strict=True))
 
 
 def places(images: int) -> list[int]:
     """Return the positions in a test set of so many images that `Asked` is about: at most MOST_ASKED, evenly spaced."""
-    asked = min(images, MOST_ASKED)
-    return [number * images // asked for number in range(asked)]
+    return [number * images // min(images, MOST_ASKED) for number in range(min(images, MOST_ASKED))]
 
 
 def _text(content: bytes) -> str:
@@ -169,7 +169,7 @@ class Evaluation(Entry):
     measurements: list[Measurement]
     examples: tuple[Example, ...] = ()
     hardest: tuple[Hard, ...] = ()
-    asked: Asked = Asked(count=0, predicted="", confidence="")
+    asked: Asked = Asked(images=0, predicted="", confidence="")
 
     @property
     def digest(self) -> str:

@@ -18,8 +18,8 @@ from softaug.occlusion import Occlusion
 from softaug.samples import png
 from trainables.evaluation import Asked, Example, Hard, Prediction, places
 
-EXAMPLES = 8
-HARDEST = 8
+EXAMPLES = 6
+HARDEST = 6
 
 
 def example_places(labels: Tensor, classes: int) -> list[int]:
@@ -68,4 +68,4 @@ def ask(model: nn.Module, test: AnyImages, known: Dataset) -> tuple[Asked, list[
     hard = [
         Hard(**dict(each), prediction=said[number]) for number, each in zip(hardest, shown, strict=True)
     ]  # fmt: skip
-    return Asked.pack([each.predicted for each in said], [each.confidence for each in said]), hard
+    return Asked.pack(len(test.labels), [each.predicted for each in said], [each.confidence for each in said]), hard
