@@ -5,15 +5,14 @@ alpha, `figure.lines`) have a panel each; an arm without lines of its own shares
 them, so the hard Gaussian crop is the alpha = 0 of label smoothing's panel. If no arm has several lines, all share one.
 """
 
-import csv
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
-from io import StringIO
+from dataclasses import dataclass
 from typing import Literal
 
 from analysis.cells import CellRuns, axis_text
 from analysis.published import figure_3, is_figure_3_setting
 from analysis.results import Results
+from analysis.style import rows_csv
 from analysis.tables import estimate_text
 from sweeps.resolved import Cell, Figure, ResolvedSweep
 
@@ -92,11 +91,7 @@ def x_axis(figure: Figure) -> str:
 
 def to_csv(data: FigureData) -> str:
     """Return the figure's numbers as CSV, baseline first."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Point)])
-    writer.writerows(astuple(point) for point in (data.baseline, *data.points))
-    return text.getvalue()
+    return rows_csv(Point, (data.baseline, *data.points))
 
 
 def line_name(cell: Cell, sweep: ResolvedSweep, figure: Figure) -> str:

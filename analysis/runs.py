@@ -25,7 +25,10 @@ PAGE = 1000  # runs per request, the most a server gives
 
 @dataclass(frozen=True)
 class TrialRun:
-    """One trial as MLflow shows it. `metrics`: final test metrics; `facts`: how and where it ran, as MLflow's text."""
+    """One trial as MLflow shows it. `facts`: how and where it ran, as MLflow's text.
+
+    `metrics`: final test metrics, and what evaluations added to them; `evaluated`: whether there is one.
+    """
 
     arm: str
     cell_key: str
@@ -38,6 +41,7 @@ class TrialRun:
     facts: Mapping[str, str] = field(default_factory=dict)
     run_id: str | None = None
     parent_id: str | None = None
+    evaluated: bool = False
 
     @property
     def ending(self) -> str:
@@ -95,7 +99,8 @@ def _row(cell: Cell, seed: int, trial_key: str, run: Run | None) -> TrialRun:
             cell.arm, cell.cell_key, trial_key, seed, "missing", "not started, or not in MLflow: run `softaug sync`"
         )
     tags = run.data.tags
-    metrics = {name: run.data.metrics[name] for name in METRICS if isfinite(run.data.metrics.get(name, float("nan")))}
+    final = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
+    metrics = {name: value for name, value in final.items() if isfinite(value)}
     facts = {name: tags[name] for name in FACTS if name in tags}
     state, reason = cast(State, tags["state"]), tags.get("reason", "")
     lacking = [name for name in (*METRICS, *FACTS) if name not in metrics and name not in facts]
@@ -113,4 +118,5 @@ def _row(cell: Cell, seed: int, trial_key: str, run: Run | None) -> TrialRun:
         facts=facts,
         run_id=run.info.run_id,
         parent_id=tags.get("mlflow.parentRunId"),
+        evaluated="evaluation" in tags,
     )
