@@ -35,13 +35,13 @@ def write_report(
     """Write the site into the folder `out` and return the path of its first page.
 
     `ui_url` is the MLflow server that links to runs lead to. By experiment: `courses`, what its launches were expected
-    to take, and took; `searches`, how its search went. Raises MlflowException if MLflow lacks what it should hold.
+    to take, and took; `searches`, how its search went. Raises Unreadable if MLflow lacks what it should hold.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar for each small file
     client, site = MlflowClient(tracking_uri), Site(out)
     site.begin()
     with TemporaryDirectory() as downloads:
-        artifacts = Artifacts(tracking_uri, Path(downloads))
+        artifacts = Artifacts(client, Path(downloads))
         shown = []
         for sweep in sweeps:
             runs_url = f"{ui_url.rstrip('/')}/#/experiments/{experiment_id(client, sweep)}/runs"

@@ -13,11 +13,11 @@ from mlflow import MlflowClient
 from synthetic import lose, made_up, project, quickstart
 
 from analysis import figures
+from analysis.reliability_figure import spread_out
 from analysis.report import write_report
 from analysis.results import results_of
 from analysis.run_pages import addresses, page_name, write_run_pages
 from analysis.site import Site
-from analysis.sweep_page import spread_out
 from sweeps.course import Course
 from sweeps.resolved import ResolvedSweep
 from trainables.launches import CostEstimate
@@ -170,7 +170,7 @@ def test_files_lie_beside_the_page(index: Path, sweep: ResolvedSweep) -> None:
         "runs.html",
         "samples",
         *(f"softening-over-sigma.{kind}" for kind in ("csv", "svg", "pdf", "png")),
-        *(f"reliability.{kind}" for kind in ("svg", "pdf", "png")),
+        *(f"reliability.{kind}" for kind in ("csv", "svg", "pdf", "png")),
         *(f"table.{kind}" for kind in ("md", "tex", "csv")),
     }
 
@@ -194,9 +194,9 @@ def test_many_cells_are_shown_on_several_pages_of_runs(tmp_path: Path) -> None:
 
 
 def test_items_are_spread_out_evenly() -> None:
-    assert spread_out(list("abc"), 3) == list("abc")
-    assert spread_out(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert len(set(spread_out(list(range(20)), 19))) == 19
+    assert spread_out("abc", 3) == list("abc")
+    assert spread_out([str(number) for number in range(101)], 5) == ["0", "25", "50", "75", "100"]
+    assert len(set(spread_out("abcdefghijklmnopqrst", 19))) == 19
 
 
 def test_the_same_runs_give_the_same_figure(client: MlflowClient, sweep: ResolvedSweep, tmp_path: Path) -> None:
