@@ -1,6 +1,7 @@
 """The report: a folder of pages that need nothing else, from what MLflow holds of some sweeps.
 
-index.html is the overview; each sweep has a folder with its page, its pages of runs, and its figure and table as files.
+index.html is the overview; each sweep has a folder with its page, its pages of runs, and its figures and table as
+files; the paper's tables and claims have a page each if there are runs for them.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlflow import MlflowClient
 
 from analysis.artifacts import Artifacts
+from analysis.paper_pages import write_paper_pages
 from analysis.results import read_results
 from analysis.runs import experiment_id
 from analysis.site import Site
@@ -42,9 +44,10 @@ def write_report(
     site.begin()
     with TemporaryDirectory() as downloads:
         artifacts = Artifacts(client, Path(downloads))
-        shown = []
+        shown, sources = [], []
         for sweep in sweeps:
             runs_url = f"{ui_url.rstrip('/')}/#/experiments/{experiment_id(client, sweep)}/runs"
             around = Around((courses or {}).get(sweep.experiment, ()), (searches or {}).get(sweep.experiment))
-            shown.append(write_sweep_page(site, read_results(sweep, client), around, artifacts, runs_url))
-    return site.write("index.html", "overview.html", sweeps=shown)
+            sources.append(read_results(sweep, client))
+            shown.append(write_sweep_page(site, sources[-1], around, artifacts, runs_url))
+    return site.write("index.html", "overview.html", sweeps=shown, paper=write_paper_pages(site, sources))
