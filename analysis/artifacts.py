@@ -1,37 +1,64 @@
-"""What runs left in MLflow besides numbers, fetched for many at once: one by one a thousand take minutes."""
+"""What runs left in MLflow beside their numbers, fetched for many at once: one by one a thousand take minutes."""
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-from analysis.runs import TrialRun
+from analysis.cells import CellRuns
+from analysis.reliability import Curve, pool, read_curve
+from analysis.runs import TrialRun, Unreadable
+from trainables.evaluation import FILE, Evaluation
 
 AT_ONCE = 16
 
 
-@dataclass(frozen=True)
 class Artifacts:
-    """Artifacts of the runs in one MLflow. `downloads`: where those of another machine are put."""
+    """Files of runs; those that lie on another machine are downloaded into a folder."""
 
-    tracking_uri: str
-    downloads: Path
+    def __init__(self, client: MlflowClient, folder: Path) -> None:
+        self.client = client
+        self.folder = folder
 
-    def fetch(self, runs: Sequence[TrialRun], name: str) -> list[Path]:
-        """Return a file of every run, all of them finished; raises MlflowException if one is not there.
+    def paths(self, runs: Sequence[TrialRun], name: str) -> list[Path]:
+        """Return a file of each of these finished runs; the tracker says "finished" only once it is there.
 
-        Where a run keeps its artifacts came with the run, so MLflow is not asked for each of them.
+        Where a run keeps its files came with the run, so MLflow is not asked for each. Raises Unreadable.
         """
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda run: self._file(run, name), runs))
+        with ThreadPoolExecutor(AT_ONCE) as pool_:
+            return list(pool_.map(lambda run: self.path(run, name), runs))
 
-    def _file(self, run: TrialRun, name: str) -> Path:
-        repository = get_artifact_repository(str(run.artifacts), tracking_uri=self.tracking_uri)
-        if isinstance(repository, LocalArtifactRepository):
-            return Path(repository.download_artifacts(name))  # type: ignore[no-untyped-call]
-        folder = self.downloads / str(run.run_id)
-        folder.mkdir(exist_ok=True)
-        return Path(repository.download_artifacts(name, str(folder)))  # type: ignore[no-untyped-call]
+    def path(self, run: TrialRun, name: str) -> Path:
+        """Return a finished run's file. Raises Unreadable if it is not there."""
+        try:
+            repository = get_artifact_repository(str(run.artifacts), tracking_uri=self.client.tracking_uri)
+            if isinstance(repository, LocalArtifactRepository):
+                return Path(repository.download_artifacts(name))  # type: ignore[no-untyped-call]
+            into = self.folder / str(run.run_id)
+            into.mkdir(exist_ok=True)
+            return Path(repository.download_artifacts(name, str(into)))  # type: ignore[no-untyped-call]
+        except (MlflowException, OSError) as error:
+            raise Unreadable(
+                f"MLflow run {run.run_id} has no {name} at {run.artifacts}, or cannot give it; delete that run in "
+                "MLflow, then run `softaug sync`"
+            ) from error
+
+    def curve(self, cell: CellRuns) -> Curve | None:
+        """Return a cell's reliability, pooled over its seeds; None for a hole."""
+        return None if cell.problems else pool([read_curve(path) for path in self.paths(cell.runs, "reliability.json")])
+
+    def evaluation(self, run: TrialRun) -> Evaluation | None:
+        """Return a run's evaluation, None if it has none."""
+        return read_evaluation(self.path(run, FILE)) if run.state == "finished" and run.evaluated else None
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read an evaluation away from its place in the store, which its seal is about."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["digest"]
+    return Evaluation.model_validate(content)

@@ -44,8 +44,10 @@ class CellRuns:
         return [f"seeds differ in {text}" for text in differences(self.finished, SHOULD_BE_EQUAL)]
 
     def values(self, metric: str) -> dict[int, float]:
-        """Return the metric by seed, empty for a hole."""
-        return {} if self.problems else {run.seed: run.metrics[metric] for run in self.runs}
+        """Return the metric by seed, empty for a hole and for what was not measured of every seed."""
+        if self.problems or any(metric not in run.metrics for run in self.runs):
+            return {}
+        return {run.seed: run.metrics[metric] for run in self.runs}
 
     def estimate(self, metric: str) -> Estimate | None:
         """Return mean, SE and n of the metric, None for a hole."""

@@ -5,15 +5,14 @@ alpha, `figure.lines`) have a panel each; an arm without lines of its own shares
 them, so the hard Gaussian crop is the alpha = 0 of label smoothing's panel. If no arm has several lines, all share one.
 """
 
-import csv
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
-from io import StringIO
+from dataclasses import dataclass
 from typing import Literal
 
 from analysis.cells import CellRuns, axis_text
 from analysis.published import figure_3, is_figure_3_setting
 from analysis.results import Results
+from analysis.style import rows_csv
 from analysis.tables import estimate_text
 from sweeps.resolved import Cell, Figure, ResolvedSweep
 
@@ -68,7 +67,7 @@ def figure_data(results: Results) -> FigureData:
     panel_of = _panels(sweep, figure)
     points = [_point(results, cell, figure, panel_of) for cell in results.cells if cell is not results.baseline]
     return FigureData(
-        x_label=sweep.axes[figure.x].label,
+        x_label=sweep.axes[x_axis(figure)].label,
         panels=tuple(dict.fromkeys(panel_of.values())),
         baseline=_baseline(results),
         points=(*points, *_published(results, panel_of)),
@@ -83,13 +82,16 @@ def declared_figure(sweep: ResolvedSweep) -> Figure:
     return sweep.figure
 
 
+def x_axis(figure: Figure) -> str:
+    """Return the axis that the figure is drawn over. Raises ValueError if it names none."""
+    if figure.x is None:
+        raise ValueError(f"a figure of the kind {figure.kind} needs an axis: add `x:` to it and launch the sweep again")
+    return figure.x
+
+
 def to_csv(data: FigureData) -> str:
     """Return the figure's numbers as CSV, baseline first."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Point)])
-    writer.writerows(astuple(point) for point in (data.baseline, *data.points))
-    return text.getvalue()
+    return rows_csv(Point, (data.baseline, *data.points))
 
 
 def line_name(cell: Cell, sweep: ResolvedSweep, figure: Figure) -> str:
@@ -125,7 +127,7 @@ def _point(results: Results, cell: CellRuns, figure: Figure, panel_of: dict[str,
     panel = panel_of[arm]
     comparison = results.comparisons.get(cell.cell.cell_key)
     ece = cell.estimate("test/ece")
-    x = cell.cell.axes.get(figure.x)
+    x = cell.cell.axes.get(x_axis(figure))
     return Point(
         panel=panel,
         line=line if line and panel == arm else ", ".join(filter(None, (arm, line))),

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from analysis.inspection_data import Inspected, to_csv
-from analysis.style import COLOURS, GREY, RC, save
+from analysis.style import COLOURS, GREY, RC, SCREEN_DPI, save
 from sweeps.resolved import Axis
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_inspection(cells: Sequence[Inspected], axes: Mapping[str, Axis], *, ca
     sheets = pages(cells)
     for number, sheet in enumerate(sheets, 1):
         stem = "inspection" if len(sheets) == 1 else f"inspection-{number:02d}"
-        written += save(draw(sheet, axes, caption=caption), out / stem)
+        written += save(draw(sheet, axes, caption=caption), out / stem, rc=RC, dpi=SCREEN_DPI)
     return written
 
 

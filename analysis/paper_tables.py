@@ -24,6 +24,7 @@ from analysis.verdict import Verdict, verdict
 from softaug.estimate import Estimate, estimate
 from sweeps.resolved import ResolvedSweep
 
+Pages = Mapping[tuple[str, str], str]  # experiment, cell key -> address of what shows the cell's runs
 ACROSS = ("ours (n)", "paper", "difference [95 % interval]", "verdict")
 DOWN = ("ours (n)", "paper", "difference", "verdict")
 
@@ -54,8 +55,8 @@ def paper_table(number: str, sweeps: Sequence[ResolvedSweep], *, tracking_uri: s
     return FORMATS[form](table_of(LAYOUTS[number], [read_results(sweep, client) for sweep in wanted]))
 
 
-def table_of(layout: Layout, sources: Sequence[Results], *, pages: Mapping[str, str] | None = None) -> Table:
-    """Return the table that results fill. `pages`: address of a sweep's runs in MLflow, by experiment, for links."""
+def table_of(layout: Layout, sources: Sequence[Results], *, pages: Pages | None = None) -> Table:
+    """Return the table that results fill. `pages`: where numbers lead to."""
     places = judged(layout, sources)
     across = len(layout.columns) == 1
     rows = _across(layout, places, pages or {}) if across else _down(layout, places, pages or {})
@@ -106,7 +107,7 @@ def _better(filled: Filled) -> Estimate | None:
     return estimate(base[seed] - value for seed, value in filled.values.items())
 
 
-def _across(layout: Layout, places: Mapping[Place, list[Judged]], pages: Mapping[str, str]) -> list[Row]:
+def _across(layout: Layout, places: Mapping[Place, list[Judged]], pages: Pages) -> list[Row]:
     rows = []
     for line, names, opens in _named(layout):
         (place,) = line.places
@@ -121,7 +122,7 @@ def _across(layout: Layout, places: Mapping[Place, list[Judged]], pages: Mapping
     return rows
 
 
-def _down(layout: Layout, places: Mapping[Place, list[Judged]], pages: Mapping[str, str]) -> list[Row]:
+def _down(layout: Layout, places: Mapping[Place, list[Judged]], pages: Pages) -> list[Row]:
     rows = []
     for line, names, _ in _named(layout):
         columns = [_column(places, place, pages) for place in line.places]
@@ -144,7 +145,7 @@ def _named(layout: Layout) -> Iterator[tuple[Line, tuple[str, ...], bool]]:
         before = len(group)
 
 
-def _column(places: Mapping[Place, list[Judged]], place: Place | None, pages: Mapping[str, str]) -> list[Entry]:
+def _column(places: Mapping[Place, list[Judged]], place: Place | None, pages: Pages) -> list[Entry]:
     if place is None:
         return [Entry("")] * len(DOWN)
     each, *others = places[place]
@@ -154,14 +155,16 @@ def _column(places: Mapping[Place, list[Judged]], place: Place | None, pages: Ma
     return [_ours(each, pages), Entry(_paper(each.paper)), _difference(each), Entry(_words(each))]
 
 
-def _ours(each: Judged, pages: Mapping[str, str]) -> Entry:
+def _ours(each: Judged, pages: Pages) -> Entry:
     if each.ours is None:
         quoted = each.paper.quoted_from is not None
         return Entry(NONE) if quoted else Entry(each.filled.seeds or each.filled.hole, hole=each.filled.hole)
-    cell, page = each.filled.cell, pages.get(each.filled.source)
-    parents = {run.parent_id for run in cell.runs if run.parent_id} if cell and page else set()
-    links = tuple(Link("cell", f"{page}/{parent}", f"runs of {each.name}") for parent in sorted(map(str, parents)))
-    return Entry(f"{estimate_text(each.ours)} ({each.ours.n})", bold=each.bold, links=links)
+    text, key = (
+        f"{estimate_text(each.ours)} ({each.ours.n})",
+        each.filled.cell.cell.cell_key if each.filled.cell else "",
+    )
+    page = pages.get((each.filled.source, key))
+    return Entry("", each.bold, links=(Link(text, page),)) if page else Entry(text, each.bold)
 
 
 def _paper(paper: PublishedNumber) -> str:

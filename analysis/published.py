@@ -82,3 +82,45 @@ def figure_3() -> list[PublishedReduction]:
 def is_figure_3_setting(recipe: Mapping[str, Any]) -> bool:
     """Tell whether a cell's recipe has the data, the network and the epochs of the paper's Figure 3."""
     return not departures(recipe, "cifar100", "resnet18")
+
+
+@dataclass(frozen=True)
+class PublishedError:
+    """A top-1 error, percent, that the paper's text gives for a crop whose strength is the recipe's `field`."""
+
+    name: str
+    field: str
+    error: float
+
+
+def crop_errors() -> list[PublishedError]:
+    """Return what the text says of crops in §4.1, 4.2 and Figure 1 (ResNet-18, CIFAR-100, 500 epochs)."""
+    text = {(row.method, row.metric): row.mean for row in published() if row.table == "text" and row.mean is not None}
+    baseline = text["hard_crop_uniform_4", "top1_error_pct"]
+    wide = baseline + text["hard_crop_uniform_16", "top1_error_increase_pp"]
+    gaussian = baseline - text["hard_crop_gaussian", "top1_error_reduction_pp"]
+    soft = baseline - text["sa_target_and_weight", "top1_error_reduction_pp"]
+    return [
+        PublishedError("U(-4, 4)", "crop.radius_px", baseline),
+        PublishedError("U(-16, 16)", "crop.radius_px", wide),
+        PublishedError("hard Gaussian", "crop.sigma", gaussian),
+        PublishedError("soft target & weight", "crop.sigma", soft),
+    ]
+
+
+@dataclass(frozen=True)
+class OccludedError:
+    """A top-1 error, percent, with a percentage of every image covered."""
+
+    name: str
+    percent: int
+    error: float
+
+
+def occluded_errors(recipe: Mapping[str, Any]) -> list[OccludedError]:
+    """Return what the text says of its Figure 5 if a recipe has its data and network: ResNet-50 on ImageNet."""
+    if (recipe["data"]["name"], recipe["model"]["name"]) != ("imagenet", "torchvision-resnet50"):
+        return []
+    metric = "top1_accuracy_pct_occlusion80"
+    rows = [(row.method, row.mean) for row in published() if row.metric == metric]
+    return [OccludedError(method, 80, 100 - mean) for method, mean in rows if mean is not None]

@@ -1,6 +1,7 @@
 """The report: a folder of pages that need nothing else, from what MLflow holds of some sweeps.
 
-index.html is the overview; each sweep has a folder with its page, its pages of runs, and its figure and table as files.
+index.html is the overview; each sweep has a folder with its page, its pages of runs, and its figures and table as
+files; the paper's tables and claims have a page each if there are runs for them.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlflow import MlflowClient
 
 from analysis.artifacts import Artifacts
+from analysis.paper_pages import write_paper_pages
 from analysis.results import read_results
 from analysis.runs import experiment_id
 from analysis.site import Site
@@ -35,16 +37,17 @@ def write_report(
     """Write the site into the folder `out` and return the path of its first page.
 
     `ui_url` is the MLflow server that links to runs lead to. By experiment: `courses`, what its launches were expected
-    to take, and took; `searches`, how its search went. Raises MlflowException if MLflow lacks what it should hold.
+    to take, and took; `searches`, how its search went. Raises Unreadable if MLflow lacks what it should hold.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar for each small file
     client, site = MlflowClient(tracking_uri), Site(out)
     site.begin()
     with TemporaryDirectory() as downloads:
-        artifacts = Artifacts(tracking_uri, Path(downloads))
-        shown = []
+        artifacts = Artifacts(client, Path(downloads))
+        shown, sources = [], []
         for sweep in sweeps:
             runs_url = f"{ui_url.rstrip('/')}/#/experiments/{experiment_id(client, sweep)}/runs"
             around = Around((courses or {}).get(sweep.experiment, ()), (searches or {}).get(sweep.experiment))
-            shown.append(write_sweep_page(site, read_results(sweep, client), around, artifacts, runs_url))
-    return site.write("index.html", "overview.html", sweeps=shown)
+            sources.append(read_results(sweep, client))
+            shown.append(write_sweep_page(site, sources[-1], around, artifacts, runs_url))
+    return site.write("index.html", "overview.html", sweeps=shown, paper=write_paper_pages(site, sources))

@@ -29,9 +29,10 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class TrialRun:
-    """One trial as MLflow shows it. `metrics`: final test metrics; `facts`: how and where it ran, as MLflow's text.
+    """One trial as MLflow shows it. `facts`: how and where it ran, as MLflow's text.
 
-    `evaluated`: what was measured of its weights afterwards, as far as it was: test/occlusion_80/top1_error, ...
+    `metrics`: final test metrics, and what evaluations added to them; `evaluated`: the latter alone, as in
+    test/occlusion_80/top1_error, empty if there is none.
     """
 
     arm: str
@@ -101,8 +102,7 @@ def _row(cell: Cell, seed: int, trial_key: str, run: Found | None) -> TrialRun:
             cell.arm, cell.cell_key, trial_key, seed, "missing", "not started, or not in MLflow: run `softaug sync`"
         )
     tags = run.tags
-    others = {name: value for name, value in run.metrics.items() if name.startswith("test/") and isfinite(value)}
-    metrics = {name: run.metrics[name] for name in METRICS if isfinite(run.metrics.get(name, float("nan")))}
+    metrics = {name: value for name, value in run.metrics.items() if name.startswith("test/") and isfinite(value)}
     facts = {name: tags[name] for name in FACTS if name in tags}
     state, reason = cast(State, tags["state"]), tags.get("reason", "")
     if state not in get_args(State) or tags["seed"] != str(seed):
@@ -120,7 +120,7 @@ def _row(cell: Cell, seed: int, trial_key: str, run: Found | None) -> TrialRun:
         attempt=int(tags.get("attempt", 0)),
         metrics=metrics,
         facts=facts,
-        evaluated={name: value for name, value in others.items() if name not in METRICS},
+        evaluated={name: value for name, value in metrics.items() if name not in METRICS},
         run_id=run.run_id,
         parent_id=tags.get("mlflow.parentRunId"),
         artifacts=run.artifacts,

@@ -16,7 +16,7 @@ from analysis.search_plots import (
     parallel_figure,
     pareto_figure,
 )
-from analysis.style import RC, UNDATED, save
+from analysis.style import RC, SCREEN_DPI, UNDATED, save
 from sweeps.search_export import quiet_optuna, study
 from sweeps.search_history import History
 
@@ -38,7 +38,7 @@ def write_search_figures(history: History, out: Path) -> tuple[list[SearchFigure
     found = search_figures(history)
     for each in found:
         if each.drawing is not None:
-            written += save(each.drawing, out / each.name)
+            written += save(each.drawing, out / each.name, rc=RC, dpi=SCREEN_DPI)
     return found, written
 
 

@@ -1,7 +1,11 @@
 """How our figures look, and how they are written: vector and pixel files without a date in them."""
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from io import StringIO
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context
@@ -11,7 +15,7 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#555555"
-RC: dict[Any, Any] = {
+RC: dict[Any, Any] = {  # of pages for the screen; PRINT of figures
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -21,6 +25,25 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.hashsalt": "softaug",  # the same numbers give the same file
 }
+# A column and a page of a two-column paper; what is drawn so wide is printed as it is.
+COLUMN_IN, PAGE_IN = 3.3, 6.9
+PRINT_DPI, SCREEN_DPI = 300, 160
+PRINT: dict[Any, Any] = RC | {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 7,
+    "legend.handlelength": 2.2,
+    "pdf.fonttype": 42,  # as text, which publishers ask for
+}
+CAPTION_LETTERS_PER_INCH = 19  # of CAPTION's size
+CAPTION: dict[str, Any] = {"fontsize": 6.5, "color": GREY}
 UNDATED: Mapping[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
@@ -29,12 +52,43 @@ def line_style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def save(drawing: Figure, stem: Path) -> list[Path]:
-    """Write a drawing as SVG, PDF and PNG beside each other and return the three paths."""
+def write_caption(drawing: Figure, text: str) -> None:
+    """Write a caption below a figure, broken to its width."""
+    letters = round(CAPTION_LETTERS_PER_INCH * drawing.get_figwidth())
+    drawing.supxlabel(fill(text, letters), **CAPTION)
+
+
+def save(drawing: Figure, stem: Path, *, rc: Mapping[Any, Any] = PRINT, dpi: int = PRINT_DPI) -> list[Path]:
+    """Write a drawing, made with these settings, as SVG, PDF and PNG beside each other and return the three paths."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in UNDATED]
-    with rc_context(RC):
+    with rc_context(dict(rc)):
         drawing.draw_without_rendering()
         drawing.set_layout_engine("none")  # laid out once, not for each file: half the time
         for path in paths:
-            drawing.savefig(path, dpi=160, metadata=UNDATED[path.suffix[1:]])
+            drawing.savefig(path, dpi=dpi, metadata=UNDATED[path.suffix[1:]])
     return paths
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure for print, the numbers in it as CSV, and the name of its files."""
+
+    name: str
+    csv: str
+    drawing: Figure
+
+    def write(self, out: Path) -> list[Path]:
+        """Write CSV, SVG, PDF and PNG into the folder `out` and return the files."""
+        out.mkdir(parents=True, exist_ok=True)
+        table = out / f"{self.name}.csv"
+        table.write_text(self.csv, encoding="utf-8")
+        return [table, *save(self.drawing, out / self.name)]
+
+
+def rows_csv(kind: type[Any], rows: Iterable[Any]) -> str:
+    """Return rows, dataclasses of one kind, as CSV with their fields as header."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(kind)])
+    writer.writerows(astuple(row) for row in rows)
+    return text.getvalue()

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import summary
 from analysis.artifacts import Artifacts
-from analysis.cells import CellRuns, axis_text, describe
+from analysis.cells import CellRuns
 from analysis.cost import cost_rows
-from analysis.figure_data import declared_figure
-from analysis.figures import write_figure
-from analysis.reliability import Curve, draw_reliability, pool, read_curve
+from analysis.figures import all_figures
 from analysis.results import Results
 from analysis.run_pages import addresses, write_run_pages
 from analysis.site import Picture, Site
-from analysis.style import COLOURS, save
 from analysis.table import Entry, Link, Row, Table
 from analysis.table_formats import FORMATS, Format, to_html
 from analysis.tables import NONE, sweep_table
@@ -26,8 +23,15 @@ if TYPE_CHECKING:
     from sweeps.search_history import History
 
 TABLE_FILES: Mapping[Format, str] = {"markdown": "table.md", "latex": "table.tex", "csv": "table.csv"}
-MOST_CURVES = len(COLOURS)  # of reliability in a panel: more cannot be told apart
-MOST_PANELS = 20
+TITLES = {"softening-over-sigma": "Error reduction and calibration over crop strength", "reliability": "Reliability"}
+ABOUT = {
+    "reliability": "How often the network is right, over how sure it says it is: below the diagonal it is "
+    "overconfident, above it underconfident. Mean over the seeds, each bin weighted by its images; holes are left out, "
+    "and of more than 7 curves in a panel or 20 panels so many are drawn, evenly spaced.",
+    "error-over-occlusion": "Of the finished weights, with part of every test image covered (softaug evaluate).",
+    "occlusion-examples": "Test images covered more and more, with what each network says and how sure it is.",
+    "hard-examples": "Test images that networks get wrong, with what each says and how sure it is.",
+}
 MOST_SAMPLES = 100  # cells whose images are shown: the paper's largest sweep has 86
 
 
@@ -53,7 +57,7 @@ def write_sweep_page(
         "findings": summary.findings(results),
         "cautions": summary.cautions(results),
         "holes": summary.holes(results),
-        "figure": _figure(results, folder) if sweep.figure else None,
+        "figures": _figures(results, artifacts, folder),
         "finished": sum(run.state == "finished" for run in results.runs),
         "trials": len(results.runs),
         "cells": len(results.cells),
@@ -64,10 +68,8 @@ def write_sweep_page(
         **shown,
         provenance=summary.provenance(results),
         commands=summary.commands(results),
-        paper=summary.paper_says(results) if sweep.figure else "",
         table=to_html(_linked(results, runs_url), described_by="numbers-note"),
         table_files=TABLE_FILES,
-        reliability=_reliability(results, artifacts, folder),
         samples=_samples(results, artifacts, folder),
         cost=cost_rows(around.courses),
         search=_search(around.history, results, folder) if around.history is not None else None,
@@ -98,54 +100,23 @@ def _search(history: "History", results: Results, folder: Path) -> dict[str, Any
     return search_section(history, results, folder)
 
 
-def _figure(results: Results, folder: Path) -> Picture:
-    svg = next(path for path in write_figure(results, folder) if path.suffix == ".svg")
-    kind = declared_figure(results.sweep).kind.replace("-", " ")
-    return Picture(svg.name, f"Figure, {kind}: the numbers are in the table. {' '.join(summary.findings(results))}")
-
-
-def _reliability(results: Results, artifacts: Artifacts, folder: Path) -> dict[str, Any] | None:
-    """Draw the cells' reliability, a panel per line of the figure; None if only the baseline's is known."""
-    axes, x = results.sweep.axes, results.sweep.figure.x if results.sweep.figure else None
-    panels: dict[str, dict[str, CellRuns]] = {}
-    for cell in results.cells:
-        if cell is not results.baseline:
-            label = axis_text(axes, x, cell.cell.axes[x]) if x in cell.cell.axes else "mean over seeds"
-            panels.setdefault(describe(cell.cell, axes, without=x), {})[label] = cell
-    every = sum(map(len, panels.values()))
-    drawn = {name: dict(spread_out(list(panels[name].items()), MOST_CURVES))
-             for name in spread_out(list(panels), MOST_PANELS)}  # fmt: skip
-    curves = {name: {label: _curve(cell, artifacts) for label, cell in cells.items()} for name, cells in drawn.items()}
-    known = sum(curve is not None for cells in curves.values() for curve in cells.values())
-    if not known:
-        return None
-    base = _curve(results.baseline, artifacts)
-    drawing = draw_reliability(curves, (results.sweep.baseline, base) if base else None)
-    svg = save(drawing, folder / "reliability")[0]
-    left_out = every - sum(map(len, drawn.values()))
-    alt = f"Reliability diagrams, one per line of the sweep: {'; '.join(drawn)}."
-    return {"picture": Picture(svg.name, alt), "drawn": every - left_out, "cells": every}
-
-
-def spread_out(items: list[Any], most: int) -> list[Any]:
-    """Return at most so many of the items, evenly spaced, the first and the last among them."""
-    if len(items) <= most:
-        return items
-    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
-
-
-def _curve(cell: CellRuns, artifacts: Artifacts) -> Curve | None:
-    """Return a cell's reliability, pooled over its seeds; None for a hole."""
-    if cell.problems:
-        return None
-    return pool([read_curve(path) for path in artifacts.fetch(cell.runs, "reliability.json")])
+def _figures(results: Results, artifacts: Artifacts, folder: Path) -> list[dict[str, Any]]:
+    """Write the sweep's figures; return what the page shows of each, the declared one first."""
+    found = []
+    for each in all_figures(results, artifacts):
+        files = each.write(folder)
+        title = TITLES.get(each.name) or each.name.replace("-", " ").capitalize()
+        about = summary.paper_says(results) if each.name == "softening-over-sigma" else ABOUT.get(each.name, "")
+        picture = Picture(f"{each.name}.svg", f"{title}. {about or 'The numbers are in the CSV beside it.'}")
+        found.append({"name": each.name, "title": title, "about": about, "picture": picture, "files": files})
+    return found
 
 
 def _samples(results: Results, artifacts: Artifacts, folder: Path) -> list[dict[str, Any]]:
     """Copy the images of the first finished seed of each cell, of so many cells as a page can show."""
     where, cells = addresses(results), results.cells[:MOST_SAMPLES]
     firsts = [cell.finished[0] for cell in cells if cell.finished]
-    files = dict(zip((run.cell_key for run in firsts), artifacts.fetch(firsts, "samples.png"), strict=True))
+    files = dict(zip((run.cell_key for run in firsts), artifacts.paths(firsts, "samples.png"), strict=True))
     (folder / "samples").mkdir(exist_ok=True)
     return [_sample(results, cell, files.get(cell.cell.cell_key), folder, where[cell.cell.cell_key]) for cell in cells]
 

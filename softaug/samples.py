@@ -34,19 +34,26 @@ def draw(samples: Samples, name: str) -> bytes:
     picture = Image.new("RGB", (COLUMNS * step_x + GAP_PX, ROWS * step_y + GAP_PX), PAPER)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=TEXT_PX)
-    class_names = _class_names(dataset(name))
+    names = class_names(dataset(name))
     for number, (label, confidence) in enumerate(zip(samples.labels, samples.confidences, strict=True)):
         row, column = divmod(number, COLUMNS)
         x, y = GAP_PX + column * step_x, GAP_PX + row * step_y
         picture.paste(_image(samples.images[number]).resize((tile, tile), Image.Resampling.NEAREST), (x, y))
-        pen.text((x, y + tile + 1), _shorten(class_names[int(label)], tile, pen, font), fill=INK, font=font)
+        pen.text((x, y + tile + 1), _shorten(names[int(label)], tile, pen, font), fill=INK, font=font)
         pen.text((x, y + tile + TEXT_PX + 3), f"p {float(confidence):.2f}", fill=INK, font=font)
     content = io.BytesIO()
     picture.save(content, format="PNG")
     return content.getvalue()
 
 
-def _class_names(known: Dataset) -> Sequence[str]:
+def png(pixels: Tensor) -> bytes:
+    """Return a PNG of pixels (C, H, W) uint8, of one channel or three."""
+    content = io.BytesIO()
+    _image(pixels.cpu()).save(content, format="PNG")
+    return content.getvalue()
+
+
+def class_names(known: Dataset) -> Sequence[str]:
     """Return what people call the classes; ImageNet's as torchvision's weights do, in the order of the wnids."""
     if not known.image_folders:
         return known.class_names

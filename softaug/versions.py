@@ -41,7 +41,7 @@ VERSIONS = {
 }
 
 # Occlusion, and the metrics of finished networks. Raised, it makes no other trials: they are evaluated again.
-EVALUATION = 1
+EVALUATION = 2
 
 MODEL_FAMILY = {
     "resnet8": "model.resnet8",

@@ -18,7 +18,6 @@ from sweeps.options import (
     OutOption,
     ScaleOption,
     StoreOption,
-    SweepArgument,
     SweepsArgument,
     TableArgument,
     TrackingOption,
@@ -33,6 +32,7 @@ from trainables.folder_store import unwritable
 from trainables.store import Store, open_store
 
 commands = typer.Typer()
+METHOD_FIGURES = ("figure-2",)  # without runs; `analysis.figures` has the same, which a test compares
 
 
 @commands.command()
@@ -100,32 +100,56 @@ def report(
 
 @commands.command()
 def figure(
-    sweep: SweepArgument,
+    name: Annotated[str, typer.Argument(metavar="SWEEP|figure-2", help="A launched sweep, or a figure of the method.")],
     scale: ScaleOption = None,
     store: StoreOption = STORE,
     tracking_uri: TrackingOption = None,
     out: OutOption = OUT,
 ) -> None:
-    """Draw a sweep's figure, and those of its search: SVG, PDF, PNG, and their numbers as CSV."""
-    (wanted,), uri = synced([sweep], scale, store, tracking_uri)
-    if wanted.figure is None and wanted.search is None:
-        raise Refused([f"sweep {wanted.name}: its file declares no figure; add `figure:` and launch it again"])
-    written: list[Path] = []
-    if wanted.figure is not None:
-        from analysis import figures
+    """Draw a sweep's figures, and those of its search: SVG, PDF, PNG, and their numbers as CSV."""
+    folder = out.expanduser().absolute()
+    if problems := unwritable(folder, "folder", "--out"):
+        raise Refused(problems)
+    written = _method_figure(name, folder) or _sweep_figures(name, scale, store, tracking_uri, folder)
+    stems = dict.fromkeys(path.with_suffix("") for path in written)
+    for stem in stems:
+        kinds = [path.suffix for path in written if path.with_suffix("") == stem]
+        say(f"wrote {stem}{', '.join(kinds)}")
 
-        with readable():
-            written += figures.figure(wanted, tracking_uri=uri, out=out.absolute())
+
+def _method_figure(name: str, folder: Path) -> list[Path]:
+    """Draw a figure that needs no runs; nothing if none is called so."""
+    if name not in METHOD_FIGURES:
+        return []
+    from analysis import figures
+
+    with progress() as at:
+        at("drawing")
+        return figures.method_figure(name, out=folder)
+
+
+def _sweep_figures(name: str, scale: str | None, store: str, tracking_uri: str | None, folder: Path) -> list[Path]:
+    (wanted,), uri = synced([name], scale, store, tracking_uri)
+    from analysis import figures
+
+    with progress() as at, readable():
+        at("drawing")
+        written = figures.figure(wanted, tracking_uri=uri, out=folder)
     for experiment, now in cli_search.histories(open_store(store), [wanted]).items():
         from analysis.search_figures import write_search_figures
 
-        found, files = write_search_figures(now, out.absolute() / experiment)
+        found, files = write_search_figures(now, folder / experiment)
         written += files
         for each in found:
             if each.drawing is None:
                 say(f"{each.name}: {each.caption}")
-    for path in written:
-        say(f"wrote {path}")
+    if not written:
+        nothing = f"sweep {wanted.name}: its file declares no figure, and no cell has all its seeds"
+        raise Refused([f"{nothing}; add `figure:` and launch it again"])
+    if not any(path.stem == "hard-examples" for path in written):
+        command = f"softaug evaluate {wanted.name} --scale {wanted.scale}"
+        say(f"images covered and hard are not drawn: their predictions come with `{command}`")
+    return written
 
 
 @commands.command()

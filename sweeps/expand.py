@@ -12,7 +12,7 @@ from sweeps.explain import explain_file, explain_recipe
 from sweeps.layers import Draft, at_scale, default_scale, drafts, layered, scale_names, size, with_entries
 from sweeps.problems import Problem, Problems, known
 from sweeps.references import broken_references
-from sweeps.resolved import Axis, Cell, Prior, ResolvedSweep, Resources
+from sweeps.resolved import Axis, Cell, Figure, Prior, ResolvedSweep, Resources
 from sweeps.search import Budget, Choice, Halving, Parameter, Search, in_order, nested
 from sweeps.search_file import ParameterEntry, SearchEntry
 from sweeps.search_rules import MAY_BE_WRONG, wrong_search
@@ -130,7 +130,6 @@ def _resolved(sweep: Node, scale: str, source: str) -> ResolvedSweep:
     cells = [_cell(draft, file) for draft in drafts(sweep)]
     arms = {cell.arm for cell in cells}
     search = _search(file.search, sweep, file)
-    lines = {} if file.figure is None else {arm: axis for arm, axis in file.figure.lines.items() if arm in arms}
     return ResolvedSweep(
         name=file.name,
         scale=scale,
@@ -141,12 +140,18 @@ def _resolved(sweep: Node, scale: str, source: str) -> ResolvedSweep:
         seeds=file.seeds,
         axes={name: Axis(**axis.model_dump()) for name, axis in file.axes.items()} | _searched_axes(search),
         cells=sorted(cells, key=lambda cell: cell.arm != file.baseline),
-        figure=None if file.figure is None else file.figure.model_copy(update={"lines": lines}),
+        figure=None if file.figure is None else _figure(file.figure, arms),
         resources=Resources(**file.resources.model_dump()),
         source=source,
         prior=None if file.prior is None else Prior(**file.prior.model_dump()),
         search=search,
     )
+
+
+def _figure(figure: Figure, arms: set[str]) -> Figure:
+    """Return the figure of a sweep that has these arms at its scale."""
+    lines = {arm: axis for arm, axis in figure.lines.items() if arm in arms}
+    return figure.model_copy(update={"lines": lines, "examples": figure.examples if figure.examples in arms else None})
 
 
 def _search(entry: SearchEntry | None, sweep: Node, file: SweepFile) -> Search | None:

@@ -8,6 +8,8 @@ from sweeps.problems import Problem, known
 from sweeps.strict_yaml import Node
 from sweeps.sweep_file import recipe_fields
 
+ONLY_OF = {"x": ("softening-over-sigma",), "lines": ("softening-over-sigma", "offset-range")}  # field -> kinds
+
 
 def broken_references(sweep: Node) -> Iterator[Problem]:
     """Yield every name that names nothing, or the same thing twice."""
@@ -61,7 +63,16 @@ def _axes(sweep: Node) -> Iterator[Problem]:
 
 def _figure(sweep: Node) -> Iterator[Problem]:
     figure = sweep.at("figure")
+    kind = figure.at("kind").value
+    if kind == "softening-over-sigma" and not figure.has("x"):
+        yield figure.at("x").problem("is missing: over which axis the figure is drawn", "name an axis")
+    for name, kinds in ONLY_OF.items():
+        if figure.has(name) and isinstance(kind, str) and kind not in kinds:
+            yield figure.at(name).problem(f"a figure of the kind {kind} has none", "remove it")
     yield from _unknown([figure.at("x")], "axis", sweep.at("axes").entries)
+    yield from _unknown([figure.at("examples")], "arm", _arm_names(sweep))
+    if figure.has("examples") and figure.at("examples").value == sweep.at("baseline").value:
+        yield figure.at("examples").problem("the baseline's predictions are shown always", "name the arm beside it")
     arms = {name: arm for arm in sweep.at("arms").items for name, _ in _texts([arm.at("name")])}
     for name, axis in figure.at("lines").entries.items():
         if name not in arms:
@@ -74,11 +85,20 @@ def _figure(sweep: Node) -> Iterator[Problem]:
 def _undrawn(sweep: Node) -> Iterator[Problem]:
     """Yield the axes that arms run over and the figure does not show."""
     figure = sweep.at("figure")
+    kind = figure.at("kind").value
+    if kind == "error-over-occlusion":  # every cell is a line
+        return
     for arm in sweep.at("arms").items:
         name = str(arm.at("name").value)
-        for axis, node in _texts(arm.at("over").items):
-            if axis not in (figure.at("x").value, figure.at("lines").at(name).value):
+        beside = [(axis, node) for axis, node in _texts(arm.at("over").items) if axis != _line(figure, name)]
+        x = beside[0][0] if kind == "offset-range" and beside else figure.at("x").value
+        for axis, node in beside:
+            if axis != x:
                 yield node.problem(f"the figure shows no {axis} of {name}", f"add {{{name}: {axis}}} to figure.lines")
+
+
+def _line(figure: Node, arm: str) -> object:
+    return figure.at("lines").at(arm).value
 
 
 def _scales(sweep: Node) -> Iterator[Problem]:

@@ -11,6 +11,8 @@ from softaug.recipe import Recipe
 from sweeps.search import Frozen, Search
 from trainables.sealed import Entry
 
+FigureKind = Literal["softening-over-sigma", "offset-range", "error-over-occlusion"]
+
 
 class Axis(Frozen):
     """A recipe field that arms run over. `field` is dotted, `label` is for figures, `values` are in plot order."""
@@ -21,11 +23,19 @@ class Axis(Frozen):
 
 
 class Figure(Frozen):
-    """The figure a sweep draws. `x` names an axis; `lines` maps an arm to the axis that has one line per value."""
+    """The figure a sweep draws.
 
-    kind: Literal["softening-over-sigma"]
-    x: str
+    `softening-over-sigma` (the paper's Figure 3) has the axis `x`; an arm has one line per value of the axis that
+    `lines` names for it. In `offset-range` (Figure 1) every arm runs over at most one axis but that of its lines, and
+    has its panel by it: hard uniform crops over the radius in px, Gaussian ones over sigma. `error-over-occlusion`
+    (Figure 5) has a line per cell, from what `softaug evaluate` measures. `examples`: the arm whose predictions stand
+    beside the baseline's wherever images are shown; its last cell, by default the sweep's last.
+    """
+
+    kind: FigureKind
+    x: str | None = None
     lines: dict[str, str] = {}
+    examples: str | None = None
 
 
 class Resources(Frozen):

@@ -28,6 +28,7 @@ from softaug.versions import EVALUATION
 from trainables import evaluation
 from trainables.attempt import cpu_name, device_name, metadata, versions
 from trainables.evaluation import UNCOVERED, Condition, Evaluation, Measurement, Origin
+from trainables.examples import ask, example_places, examples, predictions
 from trainables.ledger import AttemptFolder, End, TrialFolder
 from trainables.sealed import Damaged
 from trainables.store import Store
@@ -63,6 +64,7 @@ class Network:
         if not logits.isfinite().all():
             raise NotEvaluated(f"its weights give logits that are not finite with {percent} % covered")
         labels = self.test.labels.cpu()
+        shown = example_places(labels, known.classes)
         return Measurement(
             percent=percent,
             fill=fill,
@@ -71,6 +73,8 @@ class Network:
             measured=time.time(),
             metrics=evaluate_logits(logits, labels) | calibration_errors(logits, labels),
             reliability=reliability(logits, labels),
+            side_px=0 if occlusion is None else occlusion.side_px,
+            predictions=predictions(logits, labels, shown, occlusion),
         )
 
 
@@ -163,7 +167,16 @@ class Evaluator:
                     f"its weights give test/{name} {now:.6g}, its end says {then:.6g}{_differences(end, origin)}; "
                     "nothing was written: evaluate it where and with what it was trained"
                 )
-        return Evaluation(version=EVALUATION, origin=origin, measurements=[found])
+        known, test = dataset(trained.recipe.data.name), trained.test
+        asked, hardest = ask(trained.model, test, known)
+        return Evaluation(
+            version=EVALUATION,
+            origin=origin,
+            measurements=[found],
+            examples=tuple(examples(test, example_places(test.labels.cpu(), known.classes))),
+            hardest=tuple(hardest),
+            asked=asked,
+        )
 
 
 def _recipe(trial: TrialFolder) -> Recipe:

@@ -1,5 +1,8 @@
 """Evaluations: what the stored weights of a finished trial do on test images of which a part is covered (§1.11).
 
+Beside the numbers over all test images it keeps what figures show of single ones: of a few images, the same for every
+network, what is said of them under each condition; of a thousand, class and confidence; and the hardest of those.
+
     trials/<key[:2]>/<key>/0001/evaluation.json     in the folder of the attempt whose weights it is of
 
 One measurement per percentage, fill and seed of the patches. A file is of one code on one kind of machine and grows as
@@ -7,8 +10,10 @@ more is asked for; written whole, so that what is there is always right. It chan
 `softaug.versions.EVALUATION` says which numbers it holds, and one of an earlier version counts as none. No torch here.
 """
 
+import base64
 import hashlib
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 from math import fsum
 from typing import Literal, NamedTuple
 
@@ -20,6 +25,7 @@ from trainables.sealed import Damaged, Entry
 
 FILE = "evaluation.json"
 FEWEST_SEEDS = 3  # of the patches, for a number to be shown
+MOST_ASKED = 1_000
 
 Fill = Literal["mean", "black", "noise"]
 
@@ -66,8 +72,71 @@ class Origin(Part):
     versions: dict[str, str]
 
 
+class Prediction(Part):
+    """What a network says of one image: a class, the confidence in it, and that in the true one, 0..1.
+
+    `corner`: row and column of the first pixel of the patch, None if nothing is covered.
+    """
+
+    predicted: int
+    confidence: float
+    of_label: float
+    corner: tuple[int, int] | None = None
+
+
+class Example(Part):
+    """A test image by its place in the test set. `png`: its pixels as a network sees them, uncovered, in base64."""
+
+    image: int
+    label: int
+    png: str
+
+
+class Hard(Example):
+    """An example that was chosen for what its network says of it."""
+
+    prediction: Prediction
+
+
+class Asked(Part):
+    """Class and confidence that the network gives uncovered images, evenly spaced over the test set (`places`).
+
+    `images`: of the test set. Packed in base64: uint16 and float32, little-endian, in the order of the places.
+    """
+
+    images: int
+    predicted: str
+    confidence: str
+
+    @classmethod
+    def pack(cls, images: int, predicted: Sequence[int], confidence: Sequence[float]) -> "Asked":
+        """Keep classes and confidences at the places of a test set of so many images."""
+        n = len(predicted)
+        packed = (struct.pack(f"<{n}H", *predicted), struct.pack(f"<{n}f", *confidence))
+        return cls(images=images, predicted=_text(packed[0]), confidence=_text(packed[1]))
+
+    def unpack(self) -> dict[int, tuple[int, float]]:
+        """Return class and confidence by the image's place in the test set."""
+        asked = places(self.images)
+        predicted = struct.unpack(f"<{len(asked)}H", base64.b64decode(self.predicted))
+        confidence = struct.unpack(f"<{len(asked)}f", base64.b64decode(self.confidence))
+        return dict(zip(asked, zip(predicted, confidence, strict=True), strict=True))
+
+
+def places(images: int) -> list[int]:
+    """Return the positions in a test set of so many images that `Asked` is about: at most MOST_ASKED, evenly spaced."""
+    return [number * images // min(images, MOST_ASKED) for number in range(min(images, MOST_ASKED))]
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
 class Measurement(Part):
-    """All test images once. `area`: the percentage truly covered; `measured`: Unix seconds; metrics without prefix."""
+    """All test images once. `area`: the percentage truly covered; `measured`: Unix seconds; metrics without prefix.
+
+    `side_px`: of the patch; `predictions`: of the evaluation's examples, in their order.
+    """
 
     percent: int = Field(ge=0, lt=100)
     fill: Fill | None
@@ -76,6 +145,8 @@ class Measurement(Part):
     measured: float
     metrics: dict[str, float]
     reliability: dict[str, list[float]]
+    side_px: int = 0
+    predictions: list[Prediction] = []
 
     @property
     def condition(self) -> Condition:
@@ -91,11 +162,14 @@ class Value(NamedTuple):
 
 
 class Evaluation(Entry):
-    """What was measured of one trial, ordered by condition."""
+    """What was measured of one trial, ordered by condition. Those of version 1 have no images."""
 
     version: int
     origin: Origin
     measurements: list[Measurement]
+    examples: tuple[Example, ...] = ()
+    hardest: tuple[Hard, ...] = ()
+    asked: Asked = Asked(images=0, predicted="", confidence="")
 
     @property
     def digest(self) -> str:

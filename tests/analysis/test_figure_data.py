@@ -7,8 +7,8 @@ import pytest
 from synthetic import DIGITS, baseline, cell, figure_3, finished, gaussian, lose, made_up, quickstart, sweep
 
 from analysis.figure_data import figure_data, to_csv
-from analysis.figures import draw
 from analysis.results import results_of
+from analysis.softening_figure import draw
 from sweeps.resolved import Figure
 
 NBSP = "\N{NO-BREAK SPACE}"

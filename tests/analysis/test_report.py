@@ -6,18 +6,22 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from mlflow import MlflowClient
+from paper_runs import arms
+from paper_runs import results as paper_results
 from synthetic import lose, made_up, project, quickstart
 
 from analysis import figures
+from analysis.paper_layouts import Place
+from analysis.paper_pages import write_paper_pages
+from analysis.reliability_figure import spread_out
 from analysis.report import write_report
 from analysis.results import results_of
 from analysis.run_pages import addresses, page_name, write_run_pages
 from analysis.site import Site
-from analysis.sweep_page import spread_out
 from sweeps.course import Course
 from sweeps.resolved import ResolvedSweep
 from trainables.launches import CostEstimate
@@ -170,7 +174,7 @@ def test_files_lie_beside_the_page(index: Path, sweep: ResolvedSweep) -> None:
         "runs.html",
         "samples",
         *(f"softening-over-sigma.{kind}" for kind in ("csv", "svg", "pdf", "png")),
-        *(f"reliability.{kind}" for kind in ("svg", "pdf", "png")),
+        *(f"reliability.{kind}" for kind in ("csv", "svg", "pdf", "png")),
         *(f"table.{kind}" for kind in ("md", "tex", "csv")),
     }
 
@@ -193,14 +197,39 @@ def test_many_cells_are_shown_on_several_pages_of_runs(tmp_path: Path) -> None:
     assert not old.exists()
 
 
+def test_tables_of_the_paper_have_pages_where_there_are_runs(tmp_path: Path) -> None:
+    place = {method: Place("2", "cifar100", "resnet18", method) for method in ("baseline", "sa", "ra", "sa+ra")}
+    one = arms({method: [each] for method, each in place.items()})
+    errors = {
+        "baseline": [20.7, 20.8, 20.9],
+        "sa": [18.2, 18.3, 18.4],
+        "ra": [21.9, 22.0, 22.1],
+        "sa+ra": [18.0, 18.1, 18.3],
+    }
+    results, site = paper_results(one, errors), Site(tmp_path)
+    site.begin()
+    (tmp_path / "table-9.html").touch()  # of an earlier report
+    found = write_paper_pages(site, [results])
+    assert [(each["page"], each["filled"]) for each in found.tables] == [("table-2.html", 4)]
+    assert found.claims[0]["page"] == "claims.html"
+    page = Page((tmp_path / "table-2.html").read_text("utf-8"))
+    for cell in results.cells:
+        assert f"{quote(one.experiment)}/runs.html#cell-{cell.cell.cell_key[:12]}" in page.links
+    assert "18.30 ± 0.06 (3)" in page.text
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "claims.html", "report.css", "tables.js", *(f"table-2.{kind}" for kind in ("html", "md", "tex", "csv"))
+    }  # fmt: skip
+    assert write_paper_pages(site, []).tables == ()
+
+
 def test_items_are_spread_out_evenly() -> None:
-    assert spread_out(list("abc"), 3) == list("abc")
-    assert spread_out(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert len(set(spread_out(list(range(20)), 19))) == 19
+    assert spread_out("abc", 3) == list("abc")
+    assert spread_out([str(number) for number in range(101)], 5) == ["0", "25", "50", "75", "100"]
+    assert len(set(spread_out("abcdefghijklmnopqrst", 19))) == 19
 
 
 def test_the_same_runs_give_the_same_figure(client: MlflowClient, sweep: ResolvedSweep, tmp_path: Path) -> None:
-    project(client, sweep, made_up(sweep), tmp_path / "artifacts", pictures=False)
+    project(client, sweep, made_up(sweep), tmp_path / "artifacts")
     first, second = (
         figures.figure(sweep, tracking_uri=client.tracking_uri, out=tmp_path / name) for name in ("one", "two")
     )

@@ -30,7 +30,7 @@ def test_rows_are_what_was_projected(client: MlflowClient, tmp_path: Path) -> No
     assert len({row.parent_id for row in read if row.run_id}) == len(sweep.cells)
 
 
-def test_metrics_of_evaluations_change_no_table(client: MlflowClient, tmp_path: Path) -> None:
+def test_metrics_of_evaluations_come_along_and_change_no_table(client: MlflowClient, tmp_path: Path) -> None:
     sweep = quickstart(sigmas=())
     experiment = project(client, sweep, finished(sweep.cells[0], [3.0, 3.1, 3.2]), tmp_path, pictures=False)
     before = sweep_table(results_of(sweep, read_runs(client, sweep)))
@@ -39,8 +39,10 @@ def test_metrics_of_evaluations_change_no_table(client: MlflowClient, tmp_path: 
             client.log_metric(run.info.run_id, name, 50.0)
         client.set_tag(run.info.run_id, "evaluation", "0123456789abcdef")
     after = read_runs(client, sweep)
+    added = {"test/adaptive_ece": 50.0, "test/occlusion_40/top1_error": 50.0}
     assert sweep_table(results_of(sweep, after)) == before
-    assert all(row.evaluated == {"test/adaptive_ece": 50.0, "test/occlusion_40/top1_error": 50.0} for row in after)
+    assert all(row.evaluated == added for row in after)
+    assert all(added.items() < row.metrics.items() for row in after)
 
 
 def test_all_pages_are_read(client: MlflowClient, tmp_path: Path) -> None:

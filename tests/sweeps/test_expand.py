@@ -164,11 +164,16 @@ def test_a_scale_overrides_seeds_base_axes_and_resources() -> None:
     assert {cell.recipe["optim"]["epochs"] for cell in resolved.cells} == {2}
 
 
-def test_a_scale_drops_arms_and_their_lines() -> None:
-    resolved = resolve(SWEEP + SCALES, "f.yaml", scale="hard-only")
+def test_a_scale_drops_arms_with_their_lines_and_examples() -> None:
+    shown = SWEEP.replace("lines: {", "examples: soft, lines: {")
+    figure = resolve(shown + SCALES, "f.yaml", scale="small").figure
+    assert figure is not None
+    assert figure.examples == "soft"
+    resolved = resolve(shown + SCALES, "f.yaml", scale="hard-only")
     assert [cell.arm for cell in resolved.cells] == ["hard"]
     assert resolved.figure is not None
     assert resolved.figure.lines == {}
+    assert resolved.figure.examples is None
 
 
 def test_a_scale_overrides_single_arms() -> None:

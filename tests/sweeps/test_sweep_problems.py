@@ -284,6 +284,36 @@ def test_the_good_file_is_good() -> None:
             "17: arms[1].over[1]: the figure shows no k of soft (add {soft: k} to figure.lines)",
         ),
         (
+            "x: sigma, lines",
+            "lines",
+            "18: figure.x: is missing: over which axis the figure is drawn (name an axis)",
+        ),
+        (
+            "kind: softening-over-sigma",
+            "kind: offset-range",
+            "18: figure.x: a figure of the kind offset-range has none (remove it)",
+        ),
+        (
+            "kind: softening-over-sigma, x: sigma, lines: {soft: k}",
+            "kind: error-over-occlusion, lines: {soft: k}",
+            "18: figure.lines: a figure of the kind error-over-occlusion has none (remove it)",
+        ),
+        (
+            "kind: softening-over-sigma, x: sigma, lines: {soft: k}",
+            "kind: offset-range",
+            "17: arms[1].over[1]: the figure shows no k of soft (add {soft: k} to figure.lines)",
+        ),
+        (
+            "x: sigma, lines",
+            "x: sigma, examples: sof, lines",
+            "18: figure.examples: no arm is called sof (did you mean soft; known: hard, soft)",
+        ),
+        (
+            "x: sigma, lines",
+            "x: sigma, examples: hard, lines",
+            "18: figure.examples: the baseline's predictions are shown always (name the arm beside it)",
+        ),
+        (
             "default_scale: laptop",
             "default_scale: labtop",
             "6: default_scale: no scale is called labtop (did you mean laptop; known: laptop, smoke)",

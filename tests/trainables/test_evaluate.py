@@ -1,5 +1,6 @@
 """Stored weights give the trial's numbers again, or nothing is written; what is measured is kept and never mixed."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -145,6 +146,14 @@ def test_covered_images_are_those_the_definition_gives(store: Store, content: ar
             assert found.metrics == evaluate_logits(logits, test.labels) | calibration_errors(logits, test.labels)
             assert found.reliability == reliability(logits, test.labels)
             assert found.area == area
+            assert found.side_px == {20: 4, 80: 7}[percent]
+            drawn = draw_occlusion(1_697, dataset("digits"), percent, fill="black", seed=seed)
+            for example, said in zip(evaluated(store).examples, found.predictions, strict=True):
+                assert example.label == test.labels[example.image]
+                assert said.corner == tuple(drawn.corners[example.image].tolist())
+                probabilities = logits[example.image].double().softmax(dim=0)
+                assert said.predicted == probabilities.argmax()
+                assert (said.confidence, said.of_label) == (probabilities.max(), probabilities[example.label])
 
 
 def test_batches_are_covered_by_their_own_patches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,6 +286,19 @@ def test_an_evaluation_of_an_earlier_version_is_made_anew(store: Store) -> None:
     assert [each.condition for each in evaluated(store).measurements] == [UNCOVERED]
 
 
+def test_an_evaluation_without_images_is_read_and_made_anew(store: Store) -> None:
+    """As version 1 wrote it: golden text, sealed by hand."""
+    path = f"{TRIAL}/0001/evaluation.json"
+    text = (Path(__file__).parent / "evaluation-1.json").read_text().rstrip().removesuffix("}").rstrip()
+    digest = hashlib.sha256(f"{path}\n{text}".encode()).hexdigest()[:16]
+    store.write(path, f'{text},\n "digest": "{digest}"\n}}\n'.encode())
+    assert evaluated(store).version == 1
+    assert evaluated(store).measurements[0].predictions == []
+    evaluator(store).evaluate(ONE.key, [UNCOVERED])
+    assert len(evaluated(store).examples) == len(evaluated(store).hardest) == 6
+    assert len(evaluated(store).asked.unpack()) == 1_000
+
+
 def test_an_evaluation_of_a_newer_version_is_left_alone(store: Store) -> None:
     newer = made_up_evaluation(version=EVALUATION + 1)
     evaluation.write(AttemptFolder(TrialFolder(store, ONE.key), 1), newer)
@@ -341,7 +363,7 @@ def test_it_is_of_the_weights_it_measured_not_of_those_trained_later(store: Stor
 
 def test_known_numbers_of_an_untrained_network(store: Store, content: arrays.Arrays) -> None:
     # Golden: raise softaug.versions.EVALUATION with them.
-    assert EVALUATION == 1
+    assert EVALUATION == 2
     untrained = Network(network(ONE, CPU), data.split(content, ONE.data).test, ONE, end_of(store))
     found = untrained.measure(Condition(40, "noise", 0)).metrics
     for name in ("nll", "brier"):
