@@ -134,7 +134,7 @@ def test_files_lie_beside_the_page(index: Path, sweep: ResolvedSweep) -> None:
 
 
 def test_the_same_runs_give_the_same_figure(client: MlflowClient, sweep: ResolvedSweep, tmp_path: Path) -> None:
-    project(client, sweep, made_up(sweep), tmp_path / "artifacts", pictures=False)
+    project(client, sweep, made_up(sweep), tmp_path / "artifacts")
     first, second = (
         figures.figure(sweep, tracking_uri=client.tracking_uri, out=tmp_path / name) for name in ("one", "two")
     )
