@@ -67,7 +67,7 @@ def draw(data: Examples) -> Figure:
 
 
 def _draw_tile(axes: Axes, tile: Tile, data: Examples) -> None:
-    axes.imshow(_pixels(tile, data), interpolation="nearest")
+    axes.imshow(pixels_of(tile, data), interpolation="nearest")
     for number, (letter, said) in enumerate(zip(LETTERS, tile.said, strict=True)):
         below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "ha": "left"}
         place = (0, -1.5 - TEXT * 1.2 * number)
@@ -86,7 +86,7 @@ def _short(name: str) -> str:
     return name if len(name) <= LETTERS_IN_NAME else name[: LETTERS_IN_NAME - 1] + "…"
 
 
-def _pixels(tile: Tile, data: Examples) -> NDArray[np.uint8]:
+def pixels_of(tile: Tile, data: Examples) -> NDArray[np.uint8]:
     """Return the image (H, W, 3) with its patch."""
     pixels = np.array(Image.open(io.BytesIO(base64.b64decode(tile.png))).convert("RGB"))
     if tile.corner is not None:

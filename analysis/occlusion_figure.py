@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from analysis.lines import WIDTH, Place, draw_line, set_ticks, shift_of, step_of
 from analysis.occlusion import ErrorOverOcclusion, occlusion_data, to_csv
 from analysis.results import Results
-from analysis.style import COLUMN_IN, GREY, PAGE_IN, PRINT, Drawn, line_style, write_caption
+from analysis.style import COLUMN_IN, GREY, PAGE_IN, PRINT, Drawn, legend_columns, line_style, write_caption
 
 PUBLISHED = ("*", "p")  # markers, in grey
 
@@ -31,7 +31,9 @@ def draw(data: ErrorOverOcclusion) -> Figure:
             axes.set_xlabel("share of every image covered (%)")
             axes.set_title({"mean": "mean colour"}.get(panel, panel) if several else "")
         row[0].set_ylabel("top-1 error (%)")
-        drawing.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=2 if several else 1)
+        handles, names = row[0].get_legend_handles_labels()
+        columns = legend_columns(names, drawing.get_figwidth())
+        drawing.legend(handles, names, loc="outside upper center", ncols=columns)
         write_caption(drawing, data.caption)
     return drawing
 

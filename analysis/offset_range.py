@@ -1,12 +1,12 @@
 """The numbers of the paper's Figure 1: top-1 error over how far crops reach, hard and soft, uniform and Gaussian.
 
 Arms that run over the same axis share a panel: the radius of uniform crops in pixels, sigma of Gaussian ones. An arm
-without an axis of its own, as the baseline, is a line in every panel. What the paper's text says is added where data,
-network and epochs are the paper's.
+without an axis of its own, as the baseline, is a line across every panel; the baseline also is a point where it has a
+place on the axis. What the paper's text says is added where data, network and epochs are the paper's.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from analysis.cells import CellRuns, axis_text
@@ -58,7 +58,8 @@ def offset_range_data(results: Results) -> OffsetRange:
     """Return the numbers. Raises ValueError for an arm that runs over two axes besides that of its lines."""
     figure, sweep = declared_figure(results.sweep), results.sweep
     axes = dict.fromkeys(axis for cell in results.cells if (axis := _axis(cell, figure)) is not None)
-    points = tuple(_point(results, cell, figure) for cell in results.cells)
+    points = [_point(results, cell, figure) for cell in results.cells]
+    points += [replace(points[0], panel=axis, x=x) for axis, x in _baseline_on(results, list(axes))]
     return OffsetRange(
         panels={axis: sweep.axes[axis].label for axis in axes} or {EVERY_PANEL: ""},
         points=(*points, *_published(results, {sweep.axes[axis].field: axis for axis in axes})),
@@ -96,6 +97,15 @@ def _point(results: Results, cell: CellRuns, figure: Figure) -> Point:
     )
 
 
+def _baseline_on(results: Results, axes: list[str]) -> Iterator[tuple[str, float]]:
+    """Yield the axes on which the baseline has a place, and where: a radius if it is a uniform crop, too."""
+    for axis in axes:
+        part, _, name = results.sweep.axes[axis].field.partition(".")
+        value = (results.baseline.cell.recipe.get(part) or {}).get(name)
+        if isinstance(value, int | float):
+            yield axis, float(value)
+
+
 def _published(results: Results, axis_of: dict[str, str]) -> Iterator[Point]:
     if is_figure_3_setting(results.baseline.cell.recipe):
         for row in crop_errors():
@@ -108,7 +118,7 @@ def _caption(results: Results) -> str:
     sweep, error = results.sweep, results.baseline.estimate("test/top1_error")
     parts = [f"Top-1 error on the test set, mean ± 1 standard error of {len(sweep.seeds)} seeds"]
     if error is not None:
-        parts.append(f"{sweep.baseline}: {estimate_text(error)} %")
+        parts.append(f"Baseline, {sweep.baseline}: {estimate_text(error)} %")
     holes = [cell for cell in results.cells if cell.problems]
     if holes:
         parts.append(f"{len(holes)} of {len(results.cells)} cells are holes, marked with their finished seeds")

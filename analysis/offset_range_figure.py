@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from analysis.lines import PUBLISHED_DASHES, Place, draw_band, draw_line, set_ticks, shift_of, step_of
 from analysis.offset_range import OffsetRange, offset_range_data, to_csv
 from analysis.results import Results
-from analysis.style import GREY, PAGE_IN, PRINT, Drawn, line_style, write_caption
+from analysis.style import GREY, PAGE_IN, PRINT, Drawn, legend_columns, line_style, write_caption
 
 
 def offset_range(results: Results) -> Drawn:
@@ -28,7 +28,9 @@ def draw(data: OffsetRange) -> Figure:
             axes.set_xlabel(label)
         row[0].set_ylabel("top-1 error (%)")
         handles = {name: handle for axes in row for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-        drawing.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=3)
+        drawing.legend(
+            list(handles.values()), list(handles), loc="outside upper center", ncols=legend_columns(handles, PAGE_IN)
+        )
         write_caption(drawing, data.caption)
     return drawing
 
@@ -39,16 +41,15 @@ def _draw_panel(axes: Axes, data: OffsetRange, panel: str, styles: dict[str, dic
     over = [name for name, points in lines.items() if points[0].x is not None]
     published = [name for name, points in lines.items() if points[0].source == "published"]
     for name, points in lines.items():
-        if name in over:
-            places = [
-                Place(point.x, point.error, point.error_se, point.hole) for point in points if point.x is not None
-            ]
-            draw_line(axes, places, shift_of(over.index(name), len(over), step_of(xs)), {**styles[name], "label": name})
-        elif name in published:
+        if name in published:
             dashes = PUBLISHED_DASHES[published.index(name) % len(PUBLISHED_DASHES)]
             draw_band(axes, points[0].error, None, {"color": GREY, "linestyle": dashes, "label": name})
-        else:
+            continue
+        if points[0].x is None:
             band = {"color": styles[name]["color"], "linestyle": "--", "label": name}
             draw_band(axes, points[0].error, points[0].error_se, band)
+        places = [Place(point.x, point.error, point.error_se, point.hole) for point in points if point.x is not None]
+        shift = shift_of(over.index(name), len(over), step_of(xs)) if name in over else 0.0
+        draw_line(axes, places, shift, {**styles[name], "label": name})
     if xs:
         set_ticks(axes, xs)

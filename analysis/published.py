@@ -101,8 +101,8 @@ def crop_errors() -> list[PublishedError]:
     gaussian = baseline - text["hard_crop_gaussian", "top1_error_reduction_pp"]
     soft = baseline - text["sa_target_and_weight", "top1_error_reduction_pp"]
     return [
-        PublishedError("U(-4, 4)", "crop.radius_px", baseline),
-        PublishedError("U(-16, 16)", "crop.radius_px", wide),
+        PublishedError("U(−4, 4)", "crop.radius_px", baseline),
+        PublishedError("U(−16, 16)", "crop.radius_px", wide),
         PublishedError("hard Gaussian", "crop.sigma", gaussian),
         PublishedError("soft target & weight", "crop.sigma", soft),
     ]

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.style import COLUMN_IN, GREY, PAGE_IN, PRINT, line_style
+from analysis.style import COLUMN_IN, GREY, PAGE_IN, PRINT, legend_columns, line_style
 from softaug.estimate import Estimate
 
 Styles = Mapping[str, dict[str, Any]]  # line label -> colour and marker
@@ -23,7 +23,6 @@ Eces = Mapping[str, Mapping[str, Estimate]]  # panel -> line -> percent
 COLUMNS = 4
 TICKS = (0, 0.5, 1)
 TITLE_LETTERS, TITLE_LINE_IN = 24, 0.13
-LEGEND_ENTRY_IN = 1.4
 ECE_POINTS = 6.0  # size of the numbers in a panel
 BASELINE: dict[str, Any] = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
 
@@ -125,7 +124,7 @@ def _add_legend(
     if baseline is not None:
         ece = "" if baseline_ece is None else f", ECE {_ece_text(baseline_ece)}"
         handles.append(Line2D([], [], label=f"{baseline[0]}{ece}", **BASELINE))
-    columns = max(1, min(len(handles), round(drawing.get_figwidth() / LEGEND_ENTRY_IN)))
+    columns = legend_columns((str(handle.get_label()) for handle in handles), drawing.get_figwidth())
     drawing.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 

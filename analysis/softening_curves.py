@@ -75,7 +75,10 @@ def _curve(k: float) -> tuple[Value, ...]:
     visibility = torch.linspace(0, 1, POINTS, dtype=torch.float64)
     confidence = soften(1.0, visibility, k=k, classes=CLASSES).tolist()
     seen = visibility.tolist()
-    return tuple(Value("curves", f"k = {k:g}", round(v, 4), p, p) for v, p in zip(seen, confidence, strict=True))
+    return tuple(
+        Value("curves", f"k = {k:g}", round(v, 4), round(p, 6), round(p, 6))
+        for v, p in zip(seen, confidence, strict=True)
+    )
 
 
 def draw(data: SofteningCurves) -> Figure:

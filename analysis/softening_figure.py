@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.figure_data import FigureData, Point, figure_data, to_csv
 from analysis.lines import PUBLISHED_DASHES, Place, draw_band, draw_line, set_ticks, shift_of, step_of
 from analysis.results import Results
-from analysis.style import GREY, PAGE_IN, PRINT, Drawn, line_style, write_caption
+from analysis.style import GREY, PAGE_IN, PRINT, Drawn, legend_columns, line_style, write_caption
 
 Quantity = Literal["reduction", "ece"]
 
@@ -87,7 +87,7 @@ def _label(drawing: Figure, columns: Sequence[Sequence[Axes]], data: FigureData)
             if one or axes is column[-1]:
                 axes.set_xlabel(f"crop strength {data.x_label}")
         handles, names = column[0].get_legend_handles_labels()
-        legend: dict[str, Any] = {"loc": "outside upper center", "ncols": 3}
+        legend: dict[str, Any] = {"loc": "outside upper center", "ncols": legend_columns(names, PAGE_IN)}
         if one:
             drawing.legend(handles, names, **legend)
         else:

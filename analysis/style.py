@@ -42,6 +42,7 @@ PRINT: dict[Any, Any] = RC | {
     "legend.handlelength": 2.2,
     "pdf.fonttype": 42,  # as text, which publishers ask for
 }
+LEGEND_HANDLE_IN, LEGEND_LETTER_IN = 0.45, 0.055  # of an entry
 CAPTION_LETTERS_PER_INCH = 19  # of CAPTION's size
 CAPTION: dict[str, Any] = {"fontsize": 6.5, "color": GREY}
 UNDATED: Mapping[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
@@ -50,6 +51,13 @@ UNDATED: Mapping[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"Creatio
 def line_style(index: int) -> dict[str, Any]:
     """Return colour and marker of the line number `index`."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def legend_columns(names: Iterable[str], width_in: float) -> int:
+    """Return how many columns a legend of these names may have in a figure for print of this width, inches."""
+    every = list(names)
+    entry_in = LEGEND_HANDLE_IN + LEGEND_LETTER_IN * max(map(len, every), default=0)
+    return max(1, min(len(every), int(width_in / entry_in)))
 
 
 def write_caption(drawing: Figure, text: str) -> None:

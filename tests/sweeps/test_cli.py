@@ -225,7 +225,7 @@ def test_inspect_refuses_mistakes_before_anything_is_written(softaug: Softaug, t
 def test_inspect_in_json_is_what_was_found_and_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(inspection_figure, "save", lambda _, stem: [stem.with_name(f"{stem.name}.png")])
+    monkeypatch.setattr(inspection_figure, "save", lambda _, stem, **__: [stem.with_name(f"{stem.name}.png")])
     arms = ["standard crop", "soft target"]
     cli_results.inspect("quickstart", scale="smoke", arm=arms, out=tmp_path, as_json=True)
     shown = capsys.readouterr()
@@ -252,7 +252,7 @@ def test_inspect_prints_a_row_per_cell_and_controls_unless_they_are_many(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(inspection_figure, "save", lambda *_: [])
+    monkeypatch.setattr(inspection_figure, "save", lambda *_, **__: [])
     monkeypatch.setattr(inspected_text, "CONTROLS_PRINTED", most)
     cli_results.inspect("quickstart", scale="smoke", arm=["soft weight", "soft target"], out=tmp_path)
     shown = capsys.readouterr().out
