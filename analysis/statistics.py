@@ -35,7 +35,7 @@ def read(store: Store, experiment: str, *, tracking_uri: str) -> pd.DataFrame:
     sweep = launched.read(store, experiment)
     if sweep is None:
         known = ", ".join(each.experiment for each in launched.saved(store)) or "none"
-        raise LookupError(f"{store.root} has no sweep {experiment!r}; it has {known}")
+        raise LookupError(f"{store.location} has no sweep {experiment!r}; it has {known}")
     results = read_results(sweep, MlflowClient(tracking_uri))
     return pd.DataFrame(
         {
