@@ -38,6 +38,7 @@ from sweeps.cli_results import METHOD_FIGURES
 from tests.conftest import Softaug
 from trainables.evaluation import Fill
 
+SLOW = pytest.mark.slow  # of thirty panels
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -80,7 +81,7 @@ def test_the_numbers_are_golden(name: str) -> None:
     assert made.csv == (GOLDEN / f"{name}.csv").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if "examples" in name else ()) for name in FIGURES])
 def test_the_same_numbers_give_the_same_bytes_and_fit_a_page(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
