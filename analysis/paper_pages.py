@@ -29,7 +29,8 @@ def write_paper_pages(site: Site, sources: Sequence[Results]) -> PaperPages:
     """Write a page per table of the paper that has runs, and one of its claims if there is a table; per scale."""
     ours = [results for results in sources if any(fills(results.sweep, table) for table in (*LAYOUTS, "text"))]
     for old in (*site.folder.glob("table-*"), *site.folder.glob("claims*")):
-        old.unlink()  # of an earlier report
+        if old.is_file():  # of an earlier report; a sweep's folder may be called so, too
+            old.unlink()
     tables, claims = [], []
     for scale, together in _by_scale(ours):
         claims.append(_claims(site, scale, together))

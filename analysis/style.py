@@ -66,9 +66,16 @@ def write_caption(drawing: Figure, text: str) -> None:
     drawing.supxlabel(fill(text, letters), **CAPTION)
 
 
-def save(drawing: Figure, stem: Path, *, rc: Mapping[Any, Any] = PRINT, dpi: int = PRINT_DPI) -> list[Path]:
-    """Write a drawing, made with these settings, as SVG, PDF and PNG beside each other and return the three paths."""
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in UNDATED]
+def save(
+    drawing: Figure,
+    stem: Path,
+    *,
+    rc: Mapping[Any, Any] = PRINT,
+    dpi: int = PRINT_DPI,
+    kinds: Iterable[str] = tuple(UNDATED),
+) -> list[Path]:
+    """Write a drawing, made with these settings, as SVG, PDF and PNG beside each other and return the paths."""
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     with rc_context(dict(rc)):
         drawing.draw_without_rendering()
         drawing.set_layout_engine("none")  # laid out once, not for each file: half the time
@@ -85,12 +92,12 @@ class Drawn:
     csv: str
     drawing: Figure
 
-    def write(self, out: Path) -> list[Path]:
+    def write(self, out: Path, kinds: Iterable[str] = tuple(UNDATED)) -> list[Path]:
         """Write CSV, SVG, PDF and PNG into the folder `out` and return the files."""
         out.mkdir(parents=True, exist_ok=True)
         table = out / f"{self.name}.csv"
         table.write_text(self.csv, encoding="utf-8")
-        return [table, *save(self.drawing, out / self.name)]
+        return [table, *save(self.drawing, out / self.name, kinds=kinds)]
 
 
 def rows_csv(kind: type[Any], rows: Iterable[Any]) -> str:

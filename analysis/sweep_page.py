@@ -104,7 +104,7 @@ def _figures(results: Results, artifacts: Artifacts, folder: Path) -> list[dict[
     """Write the sweep's figures; return what the page shows of each, the declared one first."""
     found = []
     for each in all_figures(results, artifacts):
-        files = each.write(folder)
+        files = each.write(folder, kinds=("svg",))  # `softaug figure` writes PDF and PNG too, which take as long again
         title = TITLES.get(each.name) or each.name.replace("-", " ").capitalize()
         about = summary.paper_says(results) if each.name == "softening-over-sigma" else ABOUT.get(each.name, "")
         picture = Picture(f"{each.name}.svg", f"{title}. {about or 'The numbers are in the CSV beside it.'}")

@@ -85,6 +85,12 @@ function prepare(table) {
   show();
 }
 
+// A row that has no name of its own belongs to the one above: such a table stays as it is.
+function isPlain(table) {
+  if (table.tHead?.rows.length !== 1 || table.tBodies.length !== 1) return false;
+  return [...table.tBodies[0].rows].every((row) => row.cells[0].textContent.trim());
+}
+
 for (const table of document.querySelectorAll("table")) {
-  if (table.tHead?.rows.length === 1 && table.tBodies.length === 1 && table.tBodies[0].rows.length > 1) prepare(table);
+  if (isPlain(table) && table.tBodies[0].rows.length > 1) prepare(table);
 }

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli_results import bring_level
 from sweeps.launched import chosen
 from sweeps.options import (
     STORE,
@@ -19,6 +18,7 @@ from sweeps.options import (
 )
 from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.resolved import ResolvedSweep
+from sweeps.synced import bring_level
 from sweeps.terminal import console, print_json, say_on_stderr
 from trainables.evaluation import FEWEST_SEEDS, Fill, conditions
 from trainables.store import Store, open_store

@@ -1,14 +1,11 @@
 """Commands that show results: report, figure, table, claims, why; sync, which all but why begin with; and inspect."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from sweeps import cli_search
-from sweeps.launched import chosen, saved
 from sweeps.options import (
     OUT,
     STORE,
@@ -25,11 +22,11 @@ from sweeps.options import (
     ui_url,
     without_password,
 )
-from sweeps.preflight import Refused, unreachable_tracking
-from sweeps.resolved import ResolvedSweep
+from sweeps.preflight import Refused
+from sweeps.synced import readable, synced, synced_for_paper
 from sweeps.terminal import print_json, progress, say, say_on_stderr, say_wrapped, warn_of_damaged_sweeps
 from trainables.folder_store import unwritable
-from trainables.store import Store, open_store
+from trainables.store import open_store
 
 commands = typer.Typer()
 METHOD_FIGURES = ("figure-2",)  # without runs; `analysis.figures` has the same, which a test compares
@@ -240,79 +237,3 @@ def why(
         print_json(why_json(answer))
     else:
         why_text.print_why(answer, served=uri.startswith("http"))
-
-
-def synced_for_paper(
-    store: str, tracking_uri: str | None, names: list[str] | None, scale: str | None, *, number: str | None = None
-) -> tuple[list[ResolvedSweep], str]:
-    """Bring MLflow level with the sweeps that have numbers in a table of the paper, or in any; return them and its URI.
-
-    For no table in particular that may be none. Raises Refused if they are of several scales.
-    """
-    from analysis.paper_layouts import LAYOUTS
-    from analysis.paper_results import check_scales, fills
-
-    if number is not None and number not in LAYOUTS:
-        raise Refused([f"table {number}: the paper has Tables {', '.join(LAYOUTS)}"])
-    opened = open_store(store)
-    known = chosen(opened, names, scale) if names or saved(opened) or number else []
-    wanted = [
-        each for each in known if any(fills(each, table) for table in (number and [number]) or [*LAYOUTS, "text"])
-    ]
-    if number is not None and not wanted:
-        raise Refused([f"no sweep that was launched has a number in Table {number}; see `softaug sweeps`"])
-    try:
-        check_scales(wanted)
-    except ValueError as error:
-        raise Refused([str(error)]) from error
-    uri = tracking_uri_of(opened, tracking_uri)
-    level(opened, wanted, uri)
-    return wanted, uri
-
-
-@contextmanager
-def readable() -> Iterator[None]:
-    """Tell in a line why what MLflow holds cannot be shown."""
-    from analysis.runs import Unreadable
-
-    try:
-        yield
-    except Unreadable as error:
-        raise Refused([str(error)]) from error
-
-
-def synced(
-    names: list[str] | None, scale: str | None, store: str, tracking_uri: str | None, *, upload_weights: bool = False
-) -> tuple[list[ResolvedSweep], str]:
-    """Bring MLflow level with the sweeps chosen; return them and its URI."""
-    opened = open_store(store)
-    uri = tracking_uri_of(opened, tracking_uri)
-    wanted = chosen(opened, names, scale)
-    level(opened, wanted, uri, upload_weights=upload_weights)
-    return wanted, uri
-
-
-def level(opened: Store, wanted: list[ResolvedSweep], uri: str, *, upload_weights: bool = False) -> None:
-    """Bring MLflow level with these sweeps, figures of searches included. Raises Refused if it does not answer."""
-    warn_of_damaged_sweeps(opened)
-    for each in wanted:
-        problems = unreachable_tracking(uri, each.experiment)
-        if problems:
-            raise Refused(problems)
-    bring_level(opened, wanted, uri, upload_weights=upload_weights)
-    cli_search.show_figures(opened, wanted, uri)
-
-
-def bring_level(opened: Store, wanted: list[ResolvedSweep], uri: str, *, upload_weights: bool = False) -> None:
-    """Project these sweeps into an MLflow that answers; what cannot be is a warning. Raises Refused if it goes away."""
-    from mlflow.exceptions import MlflowException
-
-    from sweeps import tracker
-
-    tracker.be_brief()
-    try:
-        for sweep in wanted:
-            for problem in tracker.sync(opened, sweep, uri, upload_weights=upload_weights):
-                say_on_stderr("warning", problem)
-    except MlflowException as error:
-        raise Refused([f"MLflow at {without_password(uri)}: {str(error).splitlines()[0]}; try again"]) from error

@@ -76,29 +76,68 @@ def runs(mlflow: str, kind: str) -> list[Run]:
     return found
 
 
-def test_the_report_is_one_page_with_every_cell_and_no_request(report: Path, page: Page, mlflow: str) -> None:
+def html(report: Path) -> list[Path]:
+    """Return all pages of a report."""
+    return sorted(report.parent.rglob("*.html"))
+
+
+def test_the_report_has_every_cell_and_run_and_makes_no_request(report: Path, page: Page, mlflow: str) -> None:
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     page.goto(report.as_uri())
-    assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
-    for heading in ("quickstart@smoke", "Numbers", "Reliability", "Augmented images", "Every run"):
+    page.get_by_role("link", name="quickstart@smoke").first.click()
+    for heading in ("quickstart@smoke", "Numbers", "Reliability", "Augmented images"):
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
-    images = page.locator("img")
-    assert images.count() >= 8
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    assert page.evaluate("[...document.images].every(image => image.alt)")
+    assert page.locator("img").count() >= 8
     for arm in ("standard crop", "hard Gaussian crop", "label smoothing", "soft target", "soft weight"):
         expect(page.get_by_role("rowheader", name=arm, exact=True).first).to_be_visible()
     links = {link.get_attribute("href") for link in page.locator("a[href^=http]").all()}
     for run in runs(mlflow, "trial"):
         assert f"{mlflow}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in links
+    page.locator("tbody a[href*='#cell-']").first.click()
+    expect(page.locator(".cell:target")).to_be_visible()
+    expect(page.locator(".cell:target code")).to_contain_text("softaug why")
+    assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
 
 
-def test_the_report_fits_a_narrow_window(report: Path, browser: Browser) -> None:
-    narrow = browser.new_page(viewport={"width": 500, "height": 900})
-    narrow.goto(report.as_uri())
-    assert narrow.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    narrow.close()
+@pytest.mark.parametrize("width", [400, 1600])
+def test_every_page_fits_the_window_and_shows_its_pictures(report: Path, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for file in html(report):
+        page.goto(file.as_uri())
+        page.evaluate("[...document.images].forEach(image => { image.loading = 'eager' })")
+        page.wait_for_function("[...document.images].every(image => image.complete)")
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 && image.alt)"), file
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), file
+        assert page.locator("h1").count() == 1
+
+
+def test_tables_are_sorted_and_searched_by_the_keyboard(report: Path, page: Page) -> None:
+    page.goto((report.parent / "quickstart@smoke" / "index.html").as_uri())
+    table = page.locator("table").first
+    heading = table.get_by_role("columnheader", name="top-1 error (%)")
+
+    def errors() -> list[float]:
+        return [
+            float(text.split()[0]) for text in table.locator("tbody tr:visible td:nth-of-type(3)").all_inner_texts()
+        ]
+
+    declared = errors()
+    heading.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(heading).to_have_attribute("aria-sort", "ascending")
+    assert errors() == sorted(declared)
+    page.keyboard.press("Enter")
+    expect(heading).to_have_attribute("aria-sort", "descending")
+    assert errors() == sorted(declared, reverse=True)
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") is None
+    assert errors() == declared
+    page.get_by_role("searchbox").first.fill("soft WEIGHT")
+    names = table.locator("tbody tr:visible th").all_inner_texts()
+    assert names
+    assert set(names) == {"soft weight", "soft target & weight"} & set(names)
+    expect(page.get_by_role("status").first).to_have_text(f"{len(names)} of {len(declared)} rows")
 
 
 @pytest.mark.parametrize("kind", ["cell", "trial"])
@@ -125,7 +164,7 @@ def searched(softaug: Softaug, tmp_path_factory: pytest.TempPathFactory) -> Path
     written = softaug("report", "search-joint", *options, "--out", folder / "report")
     assert written.returncode == 0, written.stdout + written.stderr
     assert "arning" not in written.stderr
-    return folder / "report" / "index.html"
+    return folder / "report" / "search-joint@smoke" / "index.html"
 
 
 def test_the_report_shows_a_search_its_winners_and_its_figures(searched: Path, page: Page) -> None:

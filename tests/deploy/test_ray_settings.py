@@ -34,7 +34,7 @@ def test_a_node_that_hangs_and_a_head_that_is_gone_are_noticed_in_time() -> None
         int(CONFIGURED[f"health_check_{each}_ms"]) for each in ("period", "timeout", "initial_delay")
     )
     failures = int(CONFIGURED["health_check_failure_threshold"])
-    assert failures * (period + timeout) <= 18_000
+    assert failures * (period + timeout) <= 15_000, "five more seconds start the trial elsewhere"
     assert delay <= period
     assert int(CONFIGURED["gcs_rpc_server_reconnect_timeout_s"]) <= 20
     assert sum(int(CONFIGURED[f"grpc_client_keepalive_{each}_ms"]) for each in ("time", "timeout")) <= 10_000

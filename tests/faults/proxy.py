@@ -64,7 +64,10 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             if kind.isdigit():
                 self.send_error(int(kind), "scripted")
             elif kind != "drop":
-                status, headers, content = self.forward(body)
+                try:
+                    status, headers, content = self.forward(body)
+                except (OSError, http.client.HTTPException):
+                    return  # the server itself is away, or broke off
                 if kind != "lost":
                     self.reply(status, headers, content, half=kind == "half")
 

@@ -48,14 +48,12 @@ def test_a_node_is_cut_off_for_half_a_minute(scene: Scene, hosts: Network) -> No
     zombie = psutil.Process(lost["pid"])
     hosts.cut(host)
     cut = time.time()
+    assert not gone(zombie), "it is alive, where nobody can end it"
     until(lambda: scene.events("start", trial=lost["trial"], attempt=2), "the next attempt")
     (again,) = scene.events("start", trial=lost["trial"], attempt=2)
     measured("F5: a node cut off, its trial runs elsewhere", again["time"] - cut)
     assert again["epoch"] > 0
     assert not node.runs(again["pid"])
-    last = max(event["time"] for event in scene.events("epoch", trial=lost["trial"], attempt=1))
-    measured("F5: the trial that was cut off trained on", last - cut)
-    assert last > cut, "it was alive, and trained on where nobody could end it"
     until(lambda: time.time() - cut >= CUT_S, "the end of the outage")
     hosts.mend(host)
     until(lambda: gone(zombie), "the end of the process that was cut off", within_s=GONE_S)

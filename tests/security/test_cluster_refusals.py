@@ -64,8 +64,8 @@ def test_token_database_and_data_are_told_at_once(
     monkeypatch.setenv("RAY_AUTH_TOKEN", random.token_hex(32))
     options = ["figure-3", "--scale", "paper", "--address", head.address, "--data", tmp_path]
     uri = "postgresql://me:p@ss@db/mlflow"
-    data, database, token = refused(softaug, tmp_path / "runs", *options, "--tracking-uri", uri)
-    assert "softaug fetch cifar100" in data
+    *data, database, token = refused(softaug, tmp_path / "runs", *options, "--tracking-uri", uri)
+    assert "softaug fetch cifar100" in data[-1]
     assert "its user or password holds an @, /, ? or #; percent-encode it" in database
     assert "p@ss@db" not in database
     assert token.startswith(f"Ray address {head.address}: it refuses our token; set RAY_AUTH_MODE=token")

@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from analysis import inspection_figure
-from sweeps import cli_results, inspected_text, launched, tracker
+from sweeps import cli_results, inspected_text, launched, synced, tracker
 from sweeps.preflight import Refused
 from tests import servers
 from tests.conftest import Softaug
@@ -272,7 +272,7 @@ def test_sync_warns_of_what_it_could_not_bring_to_mlflow(
         launched.save(open_store(tmp_path), sweep)
     (tmp_path / "sweeps" / "other@smoke.json").write_text("")
     monkeypatch.setattr(tracker, "sync", lambda *_, **__: ["trial abc is not in MLflow: it is damaged"])
-    (sweep,), _ = cli_results.synced(None, None, str(tmp_path), None)
+    (sweep,), _ = synced.synced(None, None, str(tmp_path), None)
     assert sweep.experiment == "small@smoke"
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(" is ")[0] for line in said] == ["warning: sweeps/other@smoke.json", "warning: trial abc"]
@@ -285,7 +285,7 @@ def test_an_mlflow_that_fails_half_way_is_told_in_a_line(tmp_path: Path, monkeyp
     launched.save(open_store(tmp_path), ledgers.small_sweep())
     monkeypatch.setattr(tracker, "sync", fail)
     with pytest.raises(Refused, match=r"^MLflow at sqlite:.*: API request failed; try again$"):
-        cli_results.synced(None, None, str(tmp_path), None)
+        synced.synced(None, None, str(tmp_path), None)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import cli_results, launched
-from sweeps.cli_results import synced_for_paper
+from sweeps import launched, synced
 from sweeps.expand import load
 from sweeps.preflight import Refused
+from sweeps.synced import synced_for_paper
 from tests.conftest import Softaug
 from trainables.store import open_store
 
@@ -48,7 +48,7 @@ def test_scales_are_not_mixed(tmp_path: Path, scales: tuple[str, str], monkeypat
     with pytest.raises(Refused, match="one table holds runs of one scale; choose it with --scale"):
         synced_for_paper(store, None, None, None, number="1")
     reached: list[str] = []
-    monkeypatch.setattr(cli_results, "level", lambda _, wanted, __: reached.extend(each.experiment for each in wanted))
+    monkeypatch.setattr(synced, "level", lambda _, wanted, __: reached.extend(each.experiment for each in wanted))
     synced_for_paper(store, None, None, scales[0], number="1")
     assert reached == [f"table-1@{scales[0]}"]
 
