@@ -42,6 +42,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/image_folder.py
 	$(BIN)/python benchmarks/status.py
+	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/search_regret.py

@@ -85,15 +85,12 @@ def draw(data: SofteningCurves) -> Figure:
     """Draw the variants' targets and weights in a square on the left, the curves on the right."""
     with rc_context(PRINT):
         drawing = Figure(figsize=(PAGE_IN, 3.0), layout="constrained")
-        left, right = drawing.subfigures(1, 2, width_ratios=(1.15, 1), squeeze=False)[0]
-        grid = left.subplots(2, 2, sharex=True, sharey=True)
-        for axes, (name, bars) in zip(grid.flat, data.bars.items(), strict=True):
-            _draw_bars(axes, name, bars)
-        for axes in grid[1]:
-            axes.set_xlabel("class")
-        for axes in grid[:, 0]:
-            axes.set_ylabel("target probability")
-        _draw_curves(right.subplots(), data)
+        placed = drawing.subplot_mosaic([["0", "1", "curves"], ["2", "3", "curves"]], width_ratios=(1, 1, 1.8))
+        for number, (name, bars) in enumerate(data.bars.items()):
+            _draw_bars(placed[str(number)], name, bars)
+        for number in (0, 2):
+            placed[str(number)].set_ylabel("target probability")
+        _draw_curves(placed["curves"], data)
         write_caption(
             drawing,
             f"Left: target and weight w of an image whose crop leaves confidence p = {EXAMPLE_CONFIDENCE:g}, with "

@@ -79,6 +79,9 @@ def save(
     with rc_context(dict(rc)):
         drawing.draw_without_rendering()
         drawing.set_layout_engine("none")  # laid out once, not for each file: half the time
+        for axes in drawing.axes:  # the solver's last digits differ from time to time, and SVG's names are made of them
+            place = axes.get_position(original=True).bounds
+            axes.set_position((round(place[0], 6), round(place[1], 6), round(place[2], 6), round(place[3], 6)))
         for path in paths:
             drawing.savefig(path, dpi=dpi, metadata=UNDATED[path.suffix[1:]])
     return paths

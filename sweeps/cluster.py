@@ -74,7 +74,7 @@ def _local() -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=folder,
+                _temp_dir=os.path.join(folder, "r"),  # Ray opens its own to everybody; ours, above it, is not
             )
         yield
     finally:

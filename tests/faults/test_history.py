@@ -31,8 +31,8 @@ class Copy:
         self.launched = [scene.launches[0].process.pid]
         self.key: str = scene.events("strike")[0]["trial"]  # it had two attempts
 
-    def check(self, **how: Any) -> None:
-        check(self.store, self.history, launched=self.launched, **how)
+    def check(self) -> None:
+        check(self.store, self.history, launched=self.launched)
 
     def trial(self, name: str) -> Path:
         return self.store / "trials" / self.key[:2] / self.key / name
@@ -245,32 +245,3 @@ def forgotten(copy: Copy) -> Iterator[None]:
 def test_what_is_left_behind_is_named(copy: Copy) -> None:
     with pytest.raises(AssertionError, match=r"(?ms)^I9: process \d+ .*^I9: folder .*softaug-ray-"):
         copy.check()
-
-
-def outlive(copy: Copy) -> dict[str, Any]:
-    """Let the trial's first attempt train on after the second has begun; return how to check it as one cut off."""
-
-    def train_on(events: list[Json]) -> None:
-        late = dict(copy.find(events, "epoch", attempt=1))
-        events.insert(events.index(copy.find(events, "epoch", attempt=2)) + 1, late)
-
-    copy.events(train_on)
-    return {"cut_off": {(copy.key, 1)}}
-
-
-def test_an_attempt_that_was_cut_off_may_train_on(copy: Copy) -> None:
-    how = outlive(copy)
-    copy.check(**how)
-    with pytest.raises(AssertionError, match=r"I8: .* attempt 1 reported after attempt 2 had"):
-        copy.check()
-
-
-def test_an_attempt_that_was_cut_off_must_not_end_the_trial(copy: Copy) -> None:
-    how = outlive(copy)
-
-    def end(events: list[Json]) -> None:
-        copy.find(events, "end")["attempt"] = 1
-
-    copy.events(end)
-    with pytest.raises(AssertionError, match=r"I8: .* attempt 1 ended the trial after attempt 2 had begun"):
-        copy.check(**how)

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -35,3 +36,21 @@ def test_what_fails_in_a_launch_is_no_failure_of_ray(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ray, "init", lambda **_options: None)
     with pytest.raises(ZeroDivisionError), cluster("local"):
         raise ZeroDivisionError
+
+
+def test_rays_folder_is_for_its_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ray opens its folder to everybody, so it lies in one that it does not touch."""
+    modes: list[int] = []
+
+    def init(**options: Any) -> None:
+        folder = Path(options["_temp_dir"])
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)
+        modes.extend(each.stat().st_mode & 0o777 for each in (folder, *folder.parents) if tmp_path in each.parents)
+
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with cluster("local"):
+        assert 0o700 in modes
+    assert list(tmp_path.iterdir()) == []
