@@ -7,10 +7,10 @@ import pytest
 from mlflow import MlflowClient
 from synthetic import finished, lose, made_up, project, quickstart
 
-from analysis import runs as runs_module
 from analysis.results import results_of
 from analysis.runs import Unreadable, read_runs
 from analysis.tables import sweep_table
+from sweeps import mlflow_read
 
 
 def test_rows_are_what_was_projected(client: MlflowClient, tmp_path: Path) -> None:
@@ -47,9 +47,10 @@ def test_metrics_of_evaluations_come_along_and_change_no_table(client: MlflowCli
 
 def test_all_pages_are_read(client: MlflowClient, tmp_path: Path) -> None:
     sweep = quickstart(sigmas=(0.3,))
-    project(client, sweep, made_up(sweep), tmp_path, pictures=False)
-    with patch.object(runs_module, "PAGE", 5):
-        assert [row.state for row in read_runs(client, sweep)] == ["finished"] * 18
+    experiment = project(client, sweep, made_up(sweep), tmp_path, pictures=False)
+    with patch.object(mlflow_read, "PAGE", 5):
+        found = [run.tags["trial_key"] for run in mlflow_read.found_runs(client, experiment, "tags.kind = 'trial'")]
+    assert sorted(found) == sorted(sweep.trial_keys)
 
 
 def test_finished_without_a_metric_is_incomplete(client: MlflowClient, tmp_path: Path) -> None:
