@@ -8,10 +8,10 @@ from synthetic import finished, lose
 from synthetic_search import made_up, searched
 from test_report import Page
 
-from analysis.report import _render
 from analysis.results import results_of
 from analysis.runs import TrialRun
 from analysis.search_report import about_winners, search_section, sentences, winners_header
+from analysis.site import Site
 from sweeps.search_history import History, State
 
 
@@ -123,16 +123,16 @@ def test_all_cells_are_listed_from_the_best_on(shown: dict[str, Any]) -> None:
     assert all(len(text) <= len("TrivialAugment") for text in numbers), "no long fractions"
 
 
-def test_the_page_with_a_search_asks_for_nothing(shown: dict[str, Any], history: History) -> None:
-    blank = dict.fromkeys(
-        ("provenance", "commands", "findings", "cautions", "holes", "header", "rows", "samples", "runs", "cost"), ()
-    )
-    text = _render(
-        [{**blank, "sweep": history.sweep, "figure": None, "paper": "", "reliability": None, "search": shown}]
-    )
+def test_the_page_with_a_search_asks_for_nothing(shown: dict[str, Any], history: History, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    blank = dict.fromkeys(("provenance", "commands", "findings", "cautions", "holes", "figures", "samples", "cost"), ())
+    counts = {"finished": 0, "trials": 0, "cells": 0, "table": "", "table_files": {}}
+    page_file = site.write("x/index.html", "sweep.html", **blank, **counts, sweep=history.sweep, search=shown)
+    text = page_file.read_text("utf-8")
     page = Page(text)
-    assert len(page.sources) == 4
-    assert all(source.startswith("data:image/svg+xml;") and alt for source, alt in page.sources)
+    pictures = [(source, alt) for source, alt in page.sources if source.endswith(".svg")]
+    assert len(pictures) == 4
+    assert all("/" not in source and alt for source, alt in pictures)
     assert "<details>" in text
     assert "All 12 cells asked for" in page.text
-    assert "http" not in text.replace("data:image", "")
+    assert "http" not in text
