@@ -135,7 +135,7 @@ def test_pages_are_few_full_and_in_order(n: int) -> None:
 
 
 def test_pages_of_an_earlier_inspection_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def save(_: Figure, stem: Path) -> list[Path]:
+    def save(_: Figure, stem: Path, **__: object) -> list[Path]:
         path = stem.with_name(f"{stem.name}.png")
         path.write_bytes(b"")
         return [path]
