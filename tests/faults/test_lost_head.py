@@ -11,7 +11,7 @@ from tests.raylets import Cluster, driver, gone
 
 DRIVER_S, HEAD_S = 30.0, 120.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

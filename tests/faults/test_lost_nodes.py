@@ -13,7 +13,7 @@ from tests.raylets import Cluster, gone
 
 ELSEWHERE_S, HUNG_ELSEWHERE_S = 15.0, 20.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.raylets import Cluster, gone
 
 ELSEWHERE_S, GONE_S, CUT_S = 20.0, 60.0, 30.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ BETWEEN_S = (8.0, 24.0)
 CHECKPOINT_S = 2.0
 HURT = ["503", "429", "drop", "lost", "half"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 
 @dataclass
