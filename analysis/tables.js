@@ -81,7 +81,7 @@ function prepare(table) {
     search.focus();
   });
   const place = table.closest(".scroll") ?? table;
-  if (rows.length > 8) place.before(bar);
+  if (rows.length > 5) place.before(bar);
   show();
 }
 
