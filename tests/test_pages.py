@@ -100,14 +100,19 @@ def test_the_report_has_every_cell_and_run_and_makes_no_request(report: Path, pa
     assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
 
 
+def shows_its_pictures(page: Page) -> bool:
+    """Load the pictures that wait until they are scrolled to, and say whether all are there and have a text."""
+    page.evaluate("[...document.images].forEach(image => { image.loading = 'eager' })")
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    return bool(page.evaluate("[...document.images].every(image => image.naturalWidth > 0 && image.alt)"))
+
+
 @pytest.mark.parametrize("width", [400, 1600])
 def test_every_page_fits_the_window_and_shows_its_pictures(report: Path, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     for file in html(report):
         page.goto(file.as_uri())
-        page.evaluate("[...document.images].forEach(image => { image.loading = 'eager' })")
-        page.wait_for_function("[...document.images].every(image => image.complete)")
-        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 && image.alt)"), file
+        assert shows_its_pictures(page), file
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), file
         assert page.locator("h1").count() == 1
 
@@ -171,7 +176,7 @@ def test_the_report_shows_a_search_its_winners_and_its_figures(searched: Path, p
     page.goto(searched.as_uri())
     for heading in ("Search", "Winners", "Contour: top-1 error", "Parallel coordinates"):
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert shows_its_pictures(page)
     asks = page.locator("table.asks")
     expect(asks).to_be_hidden()
     page.get_by_text("All 14 cells asked for").click()
