@@ -259,7 +259,8 @@ def _overlapping(evidence: Evidence) -> Iterator[str]:
         for number in sorted({start["attempt"] for start in starts}):
             if sum(start["attempt"] == number for start in starts) > 1:
                 yield f"{key[:12]}: attempt {number} was started twice"
-            if len({event["pid"] for event in events if event["attempt"] == number}) > 1:
+            trained = [event for event in events if event["event"] != "end"]  # which is the launch's, if the process died
+            if len({event["pid"] for event in trained if event["attempt"] == number}) > 1:
                 yield f"{key[:12]}: attempt {number} ran in several processes"
         heard = [event for event in events if event["event"] != "end" and not _cut_off(evidence, event)]
         for before, after in pairwise(heard):
