@@ -256,13 +256,13 @@ def _overlapping(evidence: Evidence) -> Iterator[str]:
     """Each attempt is one process, and once a later one has started the earlier one is never heard of again."""
     for key, events in evidence.trial_events("start", "epoch", "kept", "saved", "end").items():
         starts = [event for event in events if event["event"] == "start"]
+        trained = [event for event in events if event["event"] != "end"]  # the launch's, if the process died
         for number in sorted({start["attempt"] for start in starts}):
             if sum(start["attempt"] == number for start in starts) > 1:
                 yield f"{key[:12]}: attempt {number} was started twice"
-            trained = [event for event in events if event["event"] != "end"]  # which is the launch's, if the process died
             if len({event["pid"] for event in trained if event["attempt"] == number}) > 1:
                 yield f"{key[:12]}: attempt {number} ran in several processes"
-        heard = [event for event in events if event["event"] != "end" and not _cut_off(evidence, event)]
+        heard = [event for event in trained if not _cut_off(evidence, event)]
         for before, after in pairwise(heard):
             if after["attempt"] < before["attempt"]:
                 yield f"{key[:12]}: attempt {after['attempt']} reported after attempt {before['attempt']} had"
