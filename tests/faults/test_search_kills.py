@@ -125,6 +125,7 @@ def points() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # six launches one after the other
 @pytest.mark.parametrize("chain", points())
 def test_a_search_that_is_killed_again_and_again_asks_for_what_an_undisturbed_one_does(
     scene: Scene, seek: Scene, chain: str
