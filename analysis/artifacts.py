@@ -1,7 +1,7 @@
 """What runs left in MLflow beside their numbers, fetched for many at once: one by one a thousand take minutes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,11 +37,12 @@ class Artifacts:
         """Return a finished run's file. Raises Unreadable if it is not there."""
         try:
             repository = get_artifact_repository(str(run.artifacts), tracking_uri=self.client.tracking_uri)
+            download: Callable[..., str] = repository.download_artifacts  # which MLflow gives no types
             if isinstance(repository, LocalArtifactRepository):
-                return Path(repository.download_artifacts(name))  # type: ignore[no-untyped-call]
+                return Path(download(name))
             into = self.folder / str(run.run_id)
             into.mkdir(exist_ok=True)
-            return Path(repository.download_artifacts(name, str(into)))  # type: ignore[no-untyped-call]
+            return Path(download(name, str(into)))
         except (MlflowException, OSError) as error:
             raise Unreadable(
                 f"MLflow run {run.run_id} has no {name} at {run.artifacts}, or cannot give it; delete that run in "

@@ -2,7 +2,7 @@
 
 Question: whether a launch keeps 24 trials going at once on a cluster of four raylets of six CPUs each, started by `ray
 start` with a token, and what that takes: seconds from the first trial's start until all 24 run, CPU seconds and peak
-start` with a token, and what that takes: seconds from the first trial until all 24 run, CPU seconds and peak
+memory of the driver. A stub's fit (concurrency_stub.py) waits until as many have begun as should run at once, and
 notes the node that it is on. MLflow on sqlite. All nodes are on this machine: 24 processes with torch, about 8 GB.
 Target: 24 at once, six on each node. Cost: three to five minutes on two cores.
 """

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,8 @@ def alive_nodes() -> list[dict[str, Any]]:
     """Return Ray's description of every node that is alive."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes: Callable[[], list[dict[str, Any]]] = ray.nodes  # which Ray gives no types
+    return [node for node in nodes() if node["Alive"]]
 
 
 def fitting(node: Mapping[str, float], needs: Resources) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from typing_extensions import override
 
 from sweeps import last_words
 from sweeps.cluster import alive_nodes
@@ -46,11 +47,13 @@ class Deaths(Callback):
         self.warn = warn
         self.nodes = nodes
 
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
+    @override
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Record a death after which Tune starts the trial again."""
         self._died(trial, last=False)
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
+    @override
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Record the last death Tune allows."""
         self._died(trial, last=True)
 

@@ -7,6 +7,7 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from typing_extensions import override
 
 from sweeps.cluster import alive_nodes, fitting
 from sweeps.resolved import Resources
@@ -23,18 +24,16 @@ class Waiting(Callback):
         self.waits = False
         self.looked = time.monotonic()
 
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002
+    @override
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Say it once, when it changes."""
         if time.monotonic() - self.looked < LOOK_EVERY_S:
             return
         self.looked = time.monotonic()
         try:
             slots = sum(fitting(node["Resources"], self.needs) for node in alive_nodes())
-        except (
-            RayError,
-            RuntimeError,
-        ):  # the head is away: Tune will say so, and a callback that raises ends the sweep
-            return
+        except (RayError, RuntimeError):
+            return  # the head is away: Tune will say so, and a callback that raises ends the sweep
         if self.waits != (slots == 0):
             self.waits = slots == 0
             self.say(self._waiting() if self.waits else f"going on: there is room for {slots} trials at once")

@@ -3,8 +3,8 @@
 import base64
 import csv
 import io
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
@@ -28,6 +28,7 @@ from analysis.offset_range import offset_range_data
 from analysis.offset_range_figure import offset_range
 from analysis.reliability_figure import reliability
 from analysis.results import Results, results_of
+from analysis.runs import TrialRun
 from analysis.softening_curves import softening_curves, softening_data
 from analysis.softening_figure import softening_over_sigma
 from analysis.style import COLUMN_IN, PAGE_IN, PRINT, Drawn
@@ -36,7 +37,7 @@ from softaug.datasets import dataset
 from softaug.occlusion import draw_occlusion, occlude
 from sweeps.cli_results import METHOD_FIGURES
 from tests.conftest import Softaug
-from trainables.evaluation import Fill
+from trainables.evaluation import Evaluation, Fill
 
 SLOW = pytest.mark.slow  # of thirty panels
 GOLDEN = Path(__file__).parent / "golden"
@@ -294,13 +295,17 @@ def test_examples_name_the_arm_that_the_figure_names() -> None:
     assert (cells[1].cell.arm, cells[1].cell.axes) == ("hard Gaussian crop", {"sigma": 0.3})
 
 
+def of_the_run(found: Mapping[str, Evaluation | None], run: TrialRun) -> Evaluation | None:
+    return found[run.trial_key]
+
+
 def test_evaluations_without_images_or_of_other_images_give_no_examples() -> None:
     runs = [cell.runs[0] for cell in results().cells]
     old = evaluation_of(runs[0]).model_copy(update={"examples": ()})
     other = evaluation_of(runs[-1], "cifar10")
     for last in (None, old, other):
         found = {runs[0].trial_key: evaluation_of(runs[0]), runs[-1].trial_key: last}
-        assert occlusion_examples(results(), lambda run: found[run.trial_key]) is None  # noqa: B023
+        assert occlusion_examples(results(), partial(of_the_run, found)) is None
 
 
 def test_an_evaluation_is_read_away_from_the_store(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.deploy.test_clusters import CLUSTER, JOB, ROOT, templates
-from tests.deploy.test_compose import RAY, env_file, services, stack  # noqa: F401  (fixtures)
+from tests.deploy.test_compose import RAY
 from tests.raylets import SETTINGS, settings
 
 CONFIGURED = {name.removeprefix("RAY_"): value for name, value in settings().items() if name[4:5].islower()}
@@ -40,7 +40,7 @@ def test_a_node_that_hangs_and_a_head_that_is_gone_are_noticed_in_time() -> None
     assert sum(int(CONFIGURED[f"grpc_client_keepalive_{each}_ms"]) for each in ("time", "timeout")) <= 10_000
 
 
-def test_compose_reads_them(services: dict[str, Any]) -> None:  # noqa: F811
+def test_compose_reads_them(services: dict[str, Any]) -> None:
     for name in RAY:
         assert services[name]["environment"].items() >= settings().items()
     written = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -45,6 +45,13 @@ def known(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(secrets.folder / "ray_token"))
 
 
+@pytest.fixture
+def signed_in(mlflow: Mlflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be the user of MLflow whom sweeps are tracked as."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "sweeps")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", mlflow.secrets.words["mlflow_credentials"])
+
+
 def refused(softaug: Softaug, store: Path, *arguments: object) -> list[str]:
     """Return the lines of a launch that must be refused and leave nothing."""
     ran = softaug("launch", *arguments, "--store", store)
@@ -71,34 +78,28 @@ def test_token_database_and_data_are_told_at_once(
     assert token.startswith(f"Ray address {head.address}: it refuses our token; set RAY_AUTH_MODE=token")
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("known", "signed_in")
 def test_resources_that_nobody_has(
     softaug: Softaug,
     head: servers.RayHead,
     mlflow: Mlflow,
     sweep: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "sweeps")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", mlflow.secrets.words["mlflow_credentials"])
     where = ["--address", head.address, "--tracking-uri", mlflow.url]
     (line,) = refused(softaug, tmp_path / "runs", sweep, *where, "--gpus", "2")
     assert line.startswith("resources: a trial needs 1 CPUs and 2 GPUs, the largest node has 1 CPUs and 0 GPUs")
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("known", "signed_in")
 def test_another_ray_and_another_mlflow_name(
     softaug: Softaug,
     head: servers.RayHead,
     mlflow: Mlflow,
     sweep: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The head says of itself that it runs Ray 2.59.0."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "sweeps")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", mlflow.secrets.words["mlflow_credentials"])
     other = f"http://127.0.0.2:{mlflow.port}"
     with claiming(head.address, "2.59.0"):
         options = [sweep, "--address", head.address, "--tracking-uri", other]

@@ -50,7 +50,7 @@ def step(name: str, images: Tensor, **options: Any) -> dict[str, Tensor]:
     """Take the gradients of a small network on a batch, in memory format and autocast as `fit` does."""
     torch.manual_seed(0)
     model = build(name, SMALL[name], in_channels=images.shape[1], classes=7)
-    model = model.to(memory_format=options.get("memory_format", torch.contiguous_format))  # type: ignore[call-overload]
+    model = model.to(memory_format=options.get("memory_format", torch.contiguous_format))
     with torch.autocast("cpu", torch.bfloat16, enabled="memory_format" in options):
         logits = model.train()(images.contiguous(**options))
     assert logits.shape == (2, 7)

@@ -70,7 +70,7 @@ def test_blocks_are_dropped_more_often_the_deeper_they_are() -> None:
 
 
 def test_blocks_keep_the_memory_format_and_sides_are_halved_twice() -> None:
-    model = pyramidnet272(2, in_channels=3, classes=10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = pyramidnet272(2, in_channels=3, classes=10).to(memory_format=torch.channels_last)
     sides = []
 
     def look(_block: nn.Module, _inputs: object, output: Tensor) -> None:

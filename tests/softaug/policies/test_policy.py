@@ -1,5 +1,6 @@
 import pickle
 from itertools import cycle, islice
+from typing import Any
 
 import pytest
 import torch
@@ -180,12 +181,14 @@ def test_wrong_parameters_are_refused_with_what_is_allowed() -> None:
         RandAugment(magnitude=31)
     with pytest.raises(ValueError, match="num_ops: 0; allowed: 1 or more"):
         RandAugment(num_ops=0)
+    flavour: Any = "v2"
     with pytest.raises(ValueError, match="flavour: 'v2'; allowed: pil, tensor"):
-        TrivialAugmentWide(flavour="v2")  # type: ignore[arg-type]
+        TrivialAugmentWide(flavour=flavour)
+    op: Any = "Invert"
     with pytest.raises(ValueError, match="'Invert' is no operation; allowed: Identity, ShearX"):
-        apply_op(IMAGES, "Invert", 0.0, flavour="pil")  # type: ignore[arg-type]
+        apply_op(IMAGES, op, 0.0, flavour="pil")
     for op, magnitude in (("Posterize", 9.0), ("Solarize", 256.0), ("Color", -1.5)):
         with pytest.raises(ValueError, match=f"magnitude: .* for {op}; allowed"):
-            apply_op(IMAGES, op, magnitude, flavour="pil")  # type: ignore[arg-type]
+            apply_op(IMAGES, op, magnitude, flavour="pil")
     with pytest.raises(ValueError, match="must be finite"):
         apply_op(IMAGES, "Rotate", float("nan"), flavour="pil")
