@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from stat import S_ISREG
 
+from typing_extensions import override
+
 from trainables.store import FileStatus, Store
 
 
@@ -87,7 +89,8 @@ class FolderStore(Store):
         """Return the absolute path."""
         return str(self.root / path)
 
-    def local(self, path: str, folder: Path) -> Path:  # noqa: ARG002
+    @override
+    def local(self, path: str, folder: Path) -> Path:
         """Return the file itself."""
         return self.root / path
 

@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from trainables.object_errors import (
     CONFLICTS,
     MISSING_BUCKET,
@@ -67,7 +69,8 @@ class ObjectStore(Store):
         """Create or replace an object."""
         self._ask("put_object", path, Body=content)
 
-    def write_as(self, provisional: str, content: bytes, path: Callable[[], str]) -> None:  # noqa: ARG002
+    @override
+    def write_as(self, provisional: str, content: bytes, path: Callable[[], str]) -> None:
         """Write an object under its name at once: it is whole or not there."""
         self.write(path(), content)
 

@@ -41,7 +41,7 @@ def test_no_more_pixels_are_padded_at_once_than_allowed(monkeypatch: pytest.Monk
 
     def spy(batch: Tensor, *rest: object, **options: object) -> Tensor:
         seen.append((len(batch), batch[:, 0].numel()))
-        return resized_crop(batch, *rest, **options)  # type: ignore[arg-type]
+        return resized_crop(batch, *rest, **options)
 
     monkeypatch.setattr(ragged, "resized_crop", spy)
     monkeypatch.setattr(ragged, "PADDED_PX", 9_000)

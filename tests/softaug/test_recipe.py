@@ -223,4 +223,4 @@ def test_a_batch_mean_of_weights_with_mean_one_is_refused() -> None:
 
 def test_a_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        make(MINIMAL).seed = 1  # type: ignore[misc]
+        make(MINIMAL).seed = 1

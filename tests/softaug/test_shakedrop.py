@@ -22,7 +22,7 @@ class Literal(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Any) -> Any:
-        kept, beta = ctx.kept, ctx.beta  # type: ignore[attr-defined]
+        kept, beta = ctx.kept, ctx.beta
         return (gradients[0] if kept else beta * gradients[0]), None
 
 

@@ -189,7 +189,7 @@ def test_other_dtypes_shapes_and_ranges_are_refused() -> None:
     with pytest.raises(ValueError, match=r"p_min 1\.5"):
         pair_weight(WEIGHT, k=4, form="sa1", p_min=1.5)
     with pytest.raises(ValueError, match="form 'sa3': allowed are 'sa1' and 'sa2'"):
-        pair_weight(WEIGHT, k=4, form="sa3")  # type: ignore[arg-type]
+        pair_weight(WEIGHT, k=4, form="sa3")
     with pytest.raises(TypeError, match=r"Linear is no backbone: allowed is a torch\.nn\.Module with `features`"):
-        SimSiam(nn.Linear(2, 2), 2)  # type: ignore[arg-type]
+        SimSiam(nn.Linear(2, 2), 2)
     assert Predictor(4, 2)(torch.ones(3, 4)).shape == (3, 4)

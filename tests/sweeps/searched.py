@@ -34,7 +34,7 @@ def drawn(made: ResolvedSweep, number: int) -> Values:
     sampler, values = RandomSampler(seed=number), dict[str, Value]()
     for each in made.search.parameters:
         if each.is_there(values):
-            values[each.name] = sampler.sample_independent(None, None, each.name, distribution(each))  # type: ignore[arg-type]
+            values[each.name] = sampler.sample_independent(None, None, each.name, distribution(each))
     return values
 
 
@@ -69,9 +69,7 @@ def _finish(folder: AttemptFolder, state: str, ended: float) -> None:
     if state == "finished":
         folder.write_results(weights=ledgers.WEIGHTS, reliability={"test": {}}, samples=b"png")
     metrics = {"test/top1_error": 50.0} if state == "finished" else {}
-    folder.trial.finish(
-        End(state=state, attempt=folder.number, epochs=2, metrics=metrics, ended=ended, seconds=2.0)  # type: ignore[arg-type]
-    )
+    folder.trial.finish(End(state=state, attempt=folder.number, epochs=2, metrics=metrics, ended=ended, seconds=2.0))
 
 
 def retried(store: Store, cell: Cell, error: float, *, ended: float) -> None:

@@ -72,7 +72,7 @@ def test_more_seeds_show_smaller_differences_and_more_comparisons_larger_ones(n:
     for name in ("se", "alone", "holm"):
         assert getattr(more, name) < getattr(fewer, name)
     assert fewer.se == pytest.approx(0.5 / sqrt(n))
-    assert detectable(SPREAD, n, comparisons + 1).holm > fewer.holm >= fewer.alone  # type: ignore[operator]
+    assert detectable(SPREAD, n, comparisons + 1).holm > fewer.holm >= fewer.alone
 
 
 def test_beyond_the_most_degrees_of_freedom_the_value_is_a_little_wide_and_still_falls() -> None:

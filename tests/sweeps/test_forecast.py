@@ -139,9 +139,9 @@ def test_a_trial_that_was_begun_costs_what_it_lacks_and_tells_from_a_tenth_on() 
 
 def test_what_ended_otherwise_costs_nothing_more_and_tells_nothing() -> None:
     for state in ("failed", "diverged", "stopped", "damaged"):
-        found = forecast([trial(state, 5.0, 1)], PRIOR, CPU)  # type: ignore[arg-type]
+        found = forecast([trial(state, 5.0, 1)], PRIOR, CPU)
         assert (found.to_do, found.left.value, found.spent) == (0, 0.0, pytest.approx(5 / 3600))
-        assert not forecast([trial(state, 5.0, 1), trial()], None, CPU).known  # type: ignore[arg-type]
+        assert not forecast([trial(state, 5.0, 1), trial()], None, CPU).known
 
 
 def test_trials_of_other_devices_tell_nothing_and_are_in_no_sum() -> None:

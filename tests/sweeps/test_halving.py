@@ -82,7 +82,7 @@ def begun(store: Store, recipe: Recipe, errors: list[float], attempt: int = 1) -
 
 def judge(scheduler: HalvingScheduler, recipe: Recipe, rung: int, value: float) -> str:
     result = {"trial_key": recipe.key, "rung": rung, "value": value}
-    return scheduler.on_trial_result(None, None, result)  # type: ignore[arg-type]
+    return scheduler.on_trial_result(None, None, result)
 
 
 def silent(_: str) -> None:
@@ -147,7 +147,7 @@ def test_between_rungs_and_without_a_scheduler_all_go_on(store: Store) -> None:
     run, recipes = grown(store, [0.1, 0.2])
     begun(store, recipes[0], [10.0])
     scheduler = HalvingScheduler(store, run, warn=silent)
-    assert scheduler.on_trial_result(None, None, {"trial_key": recipes[1].key}) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
+    assert scheduler.on_trial_result(None, None, {"trial_key": recipes[1].key}) == TrialScheduler.CONTINUE
     free, recipes = grown(store, [0.1, 0.2], scheduler=None)
     scheduler = HalvingScheduler(store, free, warn=silent)
     assert scheduler.rungs == {}

@@ -28,7 +28,7 @@ SWEEP = {
 
 def write_sweep(folder: Path) -> Path:
     path = folder / "image-files.yaml"
-    base = {name: value for name, value in SWEEP["base"].items() if name != "seed"}  # type: ignore[attr-defined]
+    base = {name: value for name, value in SWEEP["base"].items() if name != "seed"}
     path.write_text(yaml.safe_dump(SWEEP | {"base": base}))
     return path
 

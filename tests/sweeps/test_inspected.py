@@ -27,7 +27,7 @@ def chosen(*arms: str, scale: str = "smoke") -> Subject:
 
 def complaint(text: object, **options: object) -> str:
     with pytest.raises(Problems) as caught:
-        subject(str(text), warn=pytest.fail, **options)  # type: ignore[arg-type]
+        subject(str(text), warn=pytest.fail, **options)
     return str(caught.value)
 
 
@@ -95,7 +95,7 @@ def test_cells_of_one_augmentation_are_augmented_once(monkeypatch: pytest.Monkey
 
     def counted(recipe: Recipe, *arguments: object) -> object:
         augmented.append(recipe.crop)
-        return augment(recipe, *arguments)  # type: ignore[arg-type]
+        return augment(recipe, *arguments)
 
     monkeypatch.setattr(inspection, "augment", counted)
     found = list(look(cells, None))

@@ -48,7 +48,7 @@ def test_what_grows_while_nothing_else_happens_is_kept_soon(store: Store, monkey
         for number in range(3):
             grown = with_ask(grown, {"sigma": 0.1 + number / 100})
             kept.put(grown)
-            until(lambda count=number + 1: asks(store) == count, "the sweep's file", within_s=10)  # type: ignore[misc]
+            until(lambda count=number + 1: asks(store) == count, "the sweep's file", within_s=10)
 
 
 def test_putting_never_waits_for_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_other_versions_are_told(tmp_path: Path) -> None:
     whole = identity(RECIPE)
     whole["versions"] |= {"softening": 7}
     del whole["versions"]["fit"]
-    path, said = tmp_path / "recipe.json", []  # type: ignore[var-annotated]
+    path, said = tmp_path / "recipe.json", []
     path.write_text(json.dumps(whole))
     assert read(path, said) == RECIPE
     (line,) = said

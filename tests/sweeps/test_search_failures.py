@@ -71,7 +71,7 @@ def test_when_none_ended_well_it_is_said(store: Store) -> None:
 @pytest.mark.parametrize("state", ["stopped", "diverged"])
 def test_a_cell_that_was_stopped_did_not_fail_and_did_not_end_well(store: Store, state: str) -> None:
     grown, recipes = asked([0.1])
-    end(store, recipes[0], {}, state=state)  # type: ignore[arg-type]
+    end(store, recipes[0], {}, state=state)
     assert bool(list(failures(survey(store, grown)))) == (state == "diverged")
     assert not ended_well(survey(store, grown))
 

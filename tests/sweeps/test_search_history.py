@@ -203,12 +203,12 @@ def test_optuna_dashboard_opens_what_export_writes(store: Store, tmp_path: Path)
         found: dict[str, object] = json.loads(body)
         return found
 
-    (summary,) = ask("/api/studies")["study_summaries"]  # type: ignore[misc]
+    (summary,) = ask("/api/studies")["study_summaries"]
     assert summary["study_name"] == "search-joint@smoke"
     shown = ask(f"/api/studies/{summary['study_id']}")
-    trials: list[dict[str, object]] = shown["trials"]  # type: ignore[assignment]
+    trials: list[dict[str, object]] = shown["trials"]
     assert [trial["state"] for trial in trials] == ["Complete", "Complete", "Pruned", "Running"]
-    keys = {attribute["value"] for attribute in trials[0]["user_attrs"] if attribute["key"] == "cell_key"}  # type: ignore[attr-defined]
+    keys = {attribute["value"] for attribute in trials[0]["user_attrs"] if attribute["key"] == "cell_key"}
     assert keys == {sweep.search_cells[0].cell_key}
     storage.remove_session()
     storage.engine.dispose()

@@ -48,7 +48,7 @@ def test_one_seed_that_fails_fails_the_cell(store: Store, state: str) -> None:
     grown = one_cell()
     first, second, third = recipes_of(grown.search_cells[0])
     end(store, first, {"val/top1_error": 10.0})
-    end(store, second, {"val/top1_error": 10.0}, state=state)  # type: ignore[arg-type]
+    end(store, second, {"val/top1_error": 10.0}, state=state)
     assert outcome(store, grown) is None, "the third may take its time"
     end(store, third, {"val/top1_error": 10.0})
     assert outcome(store, grown) == FAILED

@@ -39,7 +39,7 @@ search:
 
 def complaints(text: str, **options: list[int]) -> list[str]:
     with pytest.raises(Problems) as caught:
-        resolve(text, "f.yaml", **options)  # type: ignore[arg-type]
+        resolve(text, "f.yaml", **options)
     return str(caught.value).splitlines()
 
 

@@ -138,7 +138,7 @@ def test_numbers_come_as_they_are_written() -> None:
     asked = undisturbed(search("random"))
     assert {values["sigma"] for values in asked} <= {round(0.05 * step, 2) for step in range(1, 17)}
     assert all(values["k"] == float(f"{values['k']:.4g}") for values in asked)
-    assert all(0.5 <= values["k"] <= 6.0 for values in asked)  # type: ignore[operator]
+    assert all(0.5 <= values["k"] <= 6.0 for values in asked)
     assert {type(values["width"]) for values in asked} == {int}
     assert {values["width"] for values in asked} <= {4, 8, 12, 16}
     assert all(("magnitude" in values) == (values["policy"] == "RandAugment") for values in asked)

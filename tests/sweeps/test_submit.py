@@ -152,13 +152,13 @@ def submitted_with(monkeypatch: pytest.MonkeyPatch, jobs: list[JobEntry], sweep:
 
 def test_a_job_is_named_after_the_sweep_and_numbered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     old = entries(job("quickstart@laptop-0009"), job("quickstart@smoke-0020"), job("quickstart@laptop-x"))
-    ((_, name, command, told, files),) = submitted_with(monkeypatch, old, "quickstart")  # type: ignore[misc]
+    ((_, name, command, told, files),) = submitted_with(monkeypatch, old, "quickstart")
     assert name == "quickstart@laptop-0010"
     assert command[2:] == ("softaug", "launch", "quickstart", "--address", "auto", "--scale", "laptop")
     assert (told, files) == ({"sweep": "quickstart@laptop"}, {}), "of a catalog's sweep nothing is uploaded"
     path = tmp_path / "a name; rm -r.yaml"
     path.write_text(tiny_sweep())
-    ((_, _, command, _, files),) = submitted_with(monkeypatch, old, str(path))  # type: ignore[misc]
+    ((_, _, command, _, files),) = submitted_with(monkeypatch, old, str(path))
     assert files == {"tiny.yaml": tiny_sweep()}
     assert command[4] == "tiny.yaml"
 
@@ -221,9 +221,9 @@ def test_output_is_followed_once_however_often_the_connection_breaks() -> None:
             raise RuntimeError("closed")
 
     shown: list[str] = []
-    seen = asyncio.run(submit._tail(Client(), "j", 0, shown.append))  # type: ignore[arg-type]
+    seen = asyncio.run(submit._tail(Client(), "j", 0, shown.append))
     assert (seen, "".join(shown)) == (4, "abcd")
-    assert asyncio.run(submit._tail(Client(), "j", 3, shown.append)) == 4  # type: ignore[arg-type]
+    assert asyncio.run(submit._tail(Client(), "j", 3, shown.append)) == 4
     assert "".join(shown) == "abcdd"
 
 
@@ -279,7 +279,7 @@ def test_a_connection_that_was_cut_is_not_listened_to_for_ever(monkeypatch: pyte
             await asyncio.Event().wait()
 
     monkeypatch.setattr(submit, "QUIET_S", 0.05)
-    assert asyncio.run(submit._tail(Silent(), "j", 0, lambda _text: None)) == 2  # type: ignore[arg-type]
+    assert asyncio.run(submit._tail(Silent(), "j", 0, lambda _text: None)) == 2
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class _AfterImport(MetaPathFinder):
             for name, wrapper in wrappers:
                 _wrap(module, name, wrapper)
 
-        spec.loader.exec_module = execute_and_wrap  # type: ignore[method-assign]
+        spec.loader.exec_module = execute_and_wrap
         return spec
 
 
