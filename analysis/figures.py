@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 
 from analysis.artifacts import Artifacts
 from analysis.examples_figure import draw_hard_examples, draw_occlusion_examples
-from analysis.figure_data import declared_figure
 from analysis.occlusion_figure import error_over_occlusion
 from analysis.offset_range_figure import offset_range
 from analysis.reliability_figure import reliability
@@ -50,11 +49,6 @@ def all_figures(results: Results, artifacts: Artifacts) -> list[Drawn]:
         draw_hard_examples(results, artifacts.evaluation),
     )
     return found + [each for each in beside if each is not None]
-
-
-def write_figure(results: Results, out: Path) -> list[Path]:
-    """Write the figure that the sweep declares, named by its kind, into the folder `out`."""
-    return DECLARED[declared_figure(results.sweep).kind](results).write(out)
 
 
 def method_figure(name: str, *, out: Path) -> list[Path]:
