@@ -19,7 +19,7 @@ from softaug.arrays import Arrays, fingerprint, load
 from softaug.datasets import dataset
 from softaug.image_folder import Folders
 from softaug.recipe import Recipe
-from sweeps import tune_memory
+from sweeps import tune_repairs
 from sweeps.cluster import FOLDER
 from sweeps.deaths import MAX_PROCESS_DEATHS, Deaths
 from sweeps.halving import HalvingScheduler
@@ -51,7 +51,7 @@ def train(
 
     Returns why it could not go on to the end: the store cannot be written to, or Ray is lost.
     """
-    tune_memory.repair()
+    tune_repairs.repair()
     names = {recipe.data.name for recipe in to_do} if search is None else sweep.data_names
     loaded = {name: _load(name, settings.data, warn) for name in names}
     job = _job(sweep, settings, launch, loaded)
@@ -84,7 +84,8 @@ def train(
     try:
         tuner.fit()
     except (TuneError, RayError, OSError) as error:
-        return f"Ray Tune gave up: {' '.join(str(error).split())[:300]}"
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return f"Ray Tune gave up: {lines[-1][:300]}"  # Tune's own errors hold a traceback, whose last line says what
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return searcher.unsaved

@@ -6,6 +6,7 @@ by process. A node may live in a network namespace of its own.
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import START_S, free_port
+from tests.servers import START_S, free_port, short_folder
 
 SETTINGS = Path(__file__).parents[1] / "deploy" / "ray" / "settings.env"
 BIN = Path(sys.executable).parent
@@ -88,13 +89,13 @@ class Node:
 
 @dataclass
 class Cluster:
-    """A head without CPUs and nodes with one each. `folder` has a short path: Ray's sockets lie below it.
+    """A head without CPUs and nodes with one each.
 
     `environment` is that of every node, and of the jobs and trials they start.
     """
 
-    folder: Path
     environment: Mapping[str, str]
+    folder: Path = field(default_factory=short_folder)
     port: int = field(default_factory=free_port)
     dashboard_port: int = field(default_factory=free_port)
     token: str = field(default_factory=lambda: secrets.token_hex(32))
@@ -152,9 +153,10 @@ class Cluster:
         self.nodes.remove(node)
 
     def close(self) -> None:
-        """Kill what is left of it."""
+        """Kill what is left of it, and delete its folder."""
         for node in [*self.nodes, *([] if self.head is None else [self.head])]:
             node.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _up(self, options: Sequence[str], namespace: str | None, host: str) -> Node:
         """Start a node and wait for it; once more if it does not come up: Ray gives itself 30 s."""

@@ -1,10 +1,12 @@
 """Real servers for tests, on free ports of this machine, ended by their own process group."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -30,6 +32,11 @@ def free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]
+
+
+def short_folder() -> Path:
+    """Make a folder with a short path: far below it lie Ray's sockets, whose paths have at most 107 letters."""
+    return Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
 
 
 @contextmanager
@@ -110,20 +117,22 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(folder: Path, *, cpus: int, with_dashboard: bool = False, **environment: str) -> Iterator[RayHead]:
-    """Run a Ray head with this environment. `folder` has a short path: Ray's sockets lie below it."""
-    port, dashboard, log = free_port(), free_port(), folder / "head.log"
-    bin_folder = Path(sys.executable).parent
-    folder.mkdir(exist_ok=True)
+def ray_head(*, cpus: int, with_dashboard: bool = False, **environment: str) -> Iterator[RayHead]:
+    """Run a Ray head with this environment."""
+    folder, port, dashboard, bin_folder = short_folder(), free_port(), free_port(), Path(sys.executable).parent
+    log = folder / "head.log"
     command = [str(bin_folder / "ray"), "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}"]
     command += ["--object-store-memory=200000000", f"--temp-dir={folder}", "--disable-usage-stats"]
     command += [f"--include-dashboard={str(with_dashboard).lower()}", f"--dashboard-port={dashboard}"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}"]
     command += [f"--ray-client-server-port={free_port()}"]  # else a second head on the machine finds 10001 taken
     path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
-    with process(command, log, env={**os.environ, "PATH": path, **environment}) as head:
-        wait_for_text("Ray runtime started", head, log)
-        yield RayHead(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else "", log, head.pid)
+    try:
+        with process(command, log, env={**os.environ, "PATH": path, **environment}) as head:
+            wait_for_text("Ray runtime started", head, log)
+            yield RayHead(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else "", log, head.pid)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -58,11 +58,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[servers.RayHead]:
+def cluster(folder: Path) -> Iterator[servers.RayHead]:
     """Start a real Ray head with token authentication; its jobs use the folder's store."""
-    short = tmp_path_factory.getbasetemp() / "r"
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    with servers.ray_head(short, cpus=2, with_dashboard=True, SOFTAUG_STORE=str(folder / "runs")) as head:
+    with servers.ray_head(cpus=2, with_dashboard=True, SOFTAUG_STORE=str(folder / "runs")) as head:
         yield head
     del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
 

@@ -148,6 +148,17 @@ def test_deaths_of_a_trial_s_process_stay_with_it(scene: Scene) -> None:
 
 
 @pytest.mark.slow
+def test_a_process_that_dies_while_it_takes_on_another_trial_ends_neither_trial_nor_launch(scene: Scene) -> None:
+    sweep = scene.sweep(tiny_sweep(epochs=2))
+    kill = {"at": "trainables.trial:Trial.reset_config", "nth": 2, "when": "before", "by": "trial", "victim": "self"}
+    launch = scene.launch(sweep, "--checkpoint-every", 0, kills=[kill])
+    measured("a launch with a process that dies between two trials", launch.ended(0))
+    assert len(scene.events("kill")) == 1
+    assert {scene.state(key)["state"] for key in trial_keys(sweep).values()} == {"finished"}
+    scene.check()
+
+
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_a_trial_that_eats_the_memory_is_ended_before_the_machine_suffers(scene: Scene) -> None:

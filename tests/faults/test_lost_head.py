@@ -20,7 +20,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     opened = Scene(tmp_path_factory.mktemp("head"))
     opened.store.mkdir()
     told = {"SOFTAUG_STORE": str(opened.store), "MLFLOW_TRACKING_URI": f"sqlite:///{opened.store / 'mlflow.db'}"}
-    opened.cluster = Cluster(tmp_path_factory.getbasetemp() / "h", opened.faults("cluster") | told)
+    opened.cluster = Cluster(opened.faults("cluster") | told)
     try:
         opened.cluster.begin()
         opened.cluster.add(2)

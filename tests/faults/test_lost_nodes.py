@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Return a scene with a cluster of two nodes that launches run on."""
     opened = Scene(tmp_path_factory.mktemp("nodes"))
-    opened.cluster = Cluster(tmp_path_factory.getbasetemp() / "n", opened.faults("cluster"))
+    opened.cluster = Cluster(opened.faults("cluster"))
     try:
         opened.cluster.begin(dashboard=False)
         opened.cluster.add(2)

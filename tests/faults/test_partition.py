@@ -25,7 +25,7 @@ def hosts() -> Iterator[Network]:
 @pytest.fixture
 def scene(hosts: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     opened = Scene(tmp_path_factory.mktemp("partition"))
-    cluster = opened.cluster = Cluster(tmp_path_factory.getbasetemp() / "p", opened.faults("cluster"), host=hosts.here)
+    cluster = opened.cluster = Cluster(opened.faults("cluster"), host=hosts.here)
     try:
         cluster.begin(dashboard=False)
         for host, address in hosts.addresses.items():

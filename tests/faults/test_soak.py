@@ -164,7 +164,7 @@ def test_every_fault_strikes_and_a_seed_is_a_schedule(seed: int) -> None:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path: Path) -> Iterator[Stack]:
     scene = Scene(tmp_path)
     scene.store.mkdir()
     with ExitStack() as opened:
@@ -174,7 +174,7 @@ def stack(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         server.start()
         proxy = opened.enter_context(proxy_before(server.url))
         told = {"SOFTAUG_STORE": str(scene.store), "MLFLOW_TRACKING_URI": proxy.url}
-        cluster = scene.cluster = Cluster(tmp_path_factory.getbasetemp() / "k", scene.faults("cluster") | told)
+        cluster = scene.cluster = Cluster(scene.faults("cluster") | told)
         opened.callback(scene.close)
         cluster.begin()
         cluster.add(2)

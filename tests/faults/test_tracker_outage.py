@@ -23,7 +23,7 @@ from tests.postgres import Postgres, postgres
 from tests.servers import MlflowServer
 from tests.sweeps.mlflow_contents import contents, differing
 
-EPOCHS, IMAGES = 225, 400  # a sweep that goes on for two minutes, and at most ten rows a second
+EPOCHS, IMAGES = 160, 400  # a sweep that goes on for a minute and a half, and at most ten rows a second
 EXPERIMENT = "tiny@paper"
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]

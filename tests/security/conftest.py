@@ -33,11 +33,14 @@ def home(secrets: Secrets, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def head(
-    secrets: Secrets, mlflow: Mlflow, home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[servers.RayHead]:
-    """Run a Ray head whose jobs write into the folder `runs` beside its own."""
-    base = tmp_path_factory.getbasetemp()
-    where = {"SOFTAUG_STORE": str(base / "runs"), "HOME": str(home), "MLFLOW_TRACKING_URI": mlflow.url}
-    with shipped.ray_head(base / "h", secrets, **where) as running:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the head's jobs write."""
+    return tmp_path_factory.mktemp("cluster") / "runs"
+
+
+@pytest.fixture(scope="session")
+def head(secrets: Secrets, mlflow: Mlflow, home: Path, store: Path) -> Iterator[servers.RayHead]:
+    """Run a Ray head."""
+    where = {"SOFTAUG_STORE": str(store), "HOME": str(home), "MLFLOW_TRACKING_URI": mlflow.url}
+    with shipped.ray_head(secrets, **where) as running:
         yield running

@@ -91,12 +91,12 @@ def mlflow(folder: Path, secrets: Secrets) -> Iterator[Mlflow]:
 
 
 @contextmanager
-def ray_head(folder: Path, secrets: Secrets, **environment: str) -> Iterator[servers.RayHead]:
+def ray_head(secrets: Secrets, **environment: str) -> Iterator[servers.RayHead]:
     """Run a Ray head of one CPU with the stack's environment and its token's file."""
     stack = COMPOSE["ray-head"]["environment"]
     given = {name: str(value) for name, value in stack.items() if name.startswith(("RAY_", "MLFLOW_"))}
     given |= {"RAY_AUTH_TOKEN_PATH": str(secrets.folder / "ray_token"), **environment}
-    with servers.ray_head(folder, cpus=1, with_dashboard=True, **given) as head:
+    with servers.ray_head(cpus=1, with_dashboard=True, **given) as head:
         yield head
 
 

@@ -97,6 +97,7 @@ def test_no_secret_is_written_shown_or_said(
     secrets: Secrets,
     mlflow: Mlflow,
     head: servers.RayHead,
+    store: Path,
     command_lines: set[str],
     softaug: Softaug,
     tmp_path: Path,
@@ -105,7 +106,7 @@ def test_no_secret_is_written_shown_or_said(
     """A job with a token and MLflow's credentials in files, then a launch that has them in its environment."""
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(secrets.folder / "ray_token"))
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))
-    seen, sweep, store = Seen(), tmp_path / "tiny.yaml", head.log.parents[1] / "runs"
+    seen, sweep = Seen(), tmp_path / "tiny.yaml"
     sweep.write_text(tiny_sweep(epochs=1, seeds=(0,)))
     password = secrets.words["mlflow_credentials"]
     tracked = mlflow.url.replace("://", f"://{USER}:{password}@")

@@ -172,7 +172,7 @@ def test_sweeps_share_the_trials_that_they_have_in_common() -> None:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """Return a Ray head's address, and a store in which sweeps find each other's trials."""
-    with servers.ray_head(tmp_path_factory.getbasetemp() / "r", cpus=2) as head:
+    with servers.ray_head(cpus=2) as head:
         yield head.address, tmp_path_factory.mktemp("runs")
 
 

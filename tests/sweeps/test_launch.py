@@ -135,6 +135,7 @@ def test_launching_again_runs_nothing_and_a_fourth_seed_runs_only_its_trials(
     assert [cell["n"] for cell in cells(softaug, sweep, store)] == [4, 4]
 
 
+@pytest.mark.slow
 def test_a_killed_launch_goes_on_where_it_was_and_ends_with_the_same_cells(
     undisturbed: tuple[Path, Path], softaug: Softaug, tmp_path: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_scheduler_s_sigterm_keeps_the_last_epoch_too(tmp_path: Path) -> None:
     interrupt(launch, signal.SIGTERM, store)
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_killed_goes_on_and_the_sweep_ends_well(
     undisturbed: tuple[Path, Path], softaug: Softaug, tmp_path: Path
 ) -> None:

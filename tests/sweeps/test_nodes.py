@@ -134,7 +134,7 @@ def test_a_node_that_joins_late_and_sees_another_store_trains_nothing(store: Sto
 
 @pytest.mark.slow
 def test_a_second_machine_without_the_store_is_found_before_the_first_trial(
-    softaug: Softaug, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    softaug: Softaug, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second machine is a namespace of this one, with another host name and an empty folder for the store."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
@@ -142,8 +142,7 @@ def test_a_second_machine_without_the_store_is_found_before_the_first_trial(
     store, sweep = tmp_path / "runs", tmp_path / "tiny.yaml"
     store.mkdir()
     sweep.write_text(tiny_sweep(epochs=1, seeds=(0,)))
-    short = tmp_path_factory.getbasetemp() / "n"
-    with servers.ray_head(short, cpus=1) as head:
+    with servers.ray_head(cpus=1) as head:
         ray = str(Path(sys.executable).with_name("ray"))
         join = [ray, "start", "--block", f"--address={head.address}", "--num-cpus=1", "--disable-usage-stats"]
         join += ["--object-store-memory=100000000", f"--dashboard-agent-listen-port={servers.free_port()}"]

@@ -22,10 +22,9 @@ This process on node was started with:
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def head() -> Iterator[str]:
     """Start a Ray head that wants a token, and yield its address."""
-    short = tmp_path_factory.getbasetemp() / "r"
-    with servers.ray_head(short, cpus=1, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as running:
+    with servers.ray_head(cpus=1, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as running:
         yield running.address
 
 

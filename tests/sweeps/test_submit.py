@@ -284,11 +284,10 @@ def test_a_connection_that_was_cut_is_not_listened_to_for_ever(monkeypatch: pyte
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RayHead]:
-    """Run a real head with a token and two CPUs, whose jobs write into the folder `runs` beside it."""
-    short = tmp_path_factory.getbasetemp() / "s"
+    """Run a real head with a token and two CPUs, whose jobs write into a folder `runs`."""
     store = tmp_path_factory.mktemp("cluster") / "runs"
     where = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "SOFTAUG_STORE": str(store)}
-    with servers.ray_head(short, cpus=2, with_dashboard=True, **where) as running, pytest.MonkeyPatch.context() as env:
+    with servers.ray_head(cpus=2, with_dashboard=True, **where) as running, pytest.MonkeyPatch.context() as env:
         env.setenv("RAY_AUTH_TOKEN", TOKEN)
         yield running
 
