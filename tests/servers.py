@@ -36,7 +36,7 @@ def free_ports(count: int) -> list[int]:
 
 def short_folder() -> Path:
     """Make a folder with a short path: far below it lie Ray's sockets, whose paths have at most 107 letters."""
-    return Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    return Path(tempfile.mkdtemp(prefix="r", dir="/tmp"))
 
 
 @contextmanager

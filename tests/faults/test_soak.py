@@ -29,7 +29,13 @@ BETWEEN_S = (8.0, 24.0)
 CHECKPOINT_S = 2.0
 HURT = ["503", "429", "drop", "lost", "half"]
 
+EPOCHS = 1200  # a trial of half a minute on a fast machine, six of them on each of two nodes
+
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
+
+
+class Over(Exception):
+    """The sweep ended before there was anything left to strike."""
 
 
 @dataclass
@@ -56,8 +62,18 @@ class Stack:
                     found.append(psutil.Process(pid))
             return bool(found)
 
-        until(trains, "a trial that trains", within_s=150)
+        self.await_target(trains, "a trial that trains")
         return found[0]
+
+    def await_target(self, there: Callable[[], Any], what: str) -> None:
+        """Wait for something to strike. Raises Over if the sweep ends first."""
+        until(lambda: there() or self.is_over(), what, within_s=150)
+        if self.is_over():
+            raise Over
+
+    def is_over(self) -> bool:
+        """Say whether the sweep has ended."""
+        return self.supervisor is not None and self.supervisor.process.poll() is not None
 
     def node(self) -> Node:
         """Return the node of a trial that trains."""
@@ -103,7 +119,7 @@ def hang_node(stack: Stack) -> None:
 
 def kill_job(stack: Stack) -> None:
     launching: list[psutil.Process] = []
-    until(lambda: launching.extend(driver(stack.cluster)) or launching, "a job that launches", within_s=150)
+    stack.await_target(lambda: launching.extend(driver(stack.cluster)) or launching, "a job that launches")
     launching[0].kill()
     until(lambda: driver(stack.cluster) != launching, "its end")
 
@@ -184,20 +200,22 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 def test_five_minutes_of_faults(stack: Stack) -> None:
     print(f"SOFTAUG_SOAK_SEED={SEED}")
     scene = stack.scene
-    sweep = scene.sweep(tiny_sweep("soak", epochs=300, seeds=range(6)))
+    sweep = scene.sweep(tiny_sweep("soak", epochs=EPOCHS, seeds=range(6)))
     command = ["submit", sweep, "--cluster", stack.cluster.dashboard, "--relaunch", "--checkpoint-every", CHECKPOINT_S]
-    supervisor = scene.run(command, stack.cluster.login)
+    supervisor = stack.supervisor = scene.run(command, stack.cluster.login)
     stack.trial()
     begun = time.monotonic()
     struck: Counter[str] = Counter()
     for at, kind in schedule(SEED):
         until(lambda at=at: time.monotonic() - begun >= at, "the next fault", within_s=SOAK_S)
-        if supervisor.process.poll() is not None or time.monotonic() - begun > SOAK_S:
+        if stack.is_over() or time.monotonic() - begun > SOAK_S:
             break
         print(f"{time.monotonic() - begun:5.0f} s: {kind}")
-        FAULTS[kind](stack)
-        struck[kind] += 1
+        with suppress(Over):
+            FAULTS[kind](stack)
+            struck[kind] += 1
     measured("F28: faults went on for", time.monotonic() - begun)
+    assert sum(struck.values()) >= len(FAULTS) or time.monotonic() - begun > SOAK_S, "the sweep was over too soon"
     stack.proxy.faults = []
     supervisor.ended(0, within_s=600)
     measured("F28: the sweep of 12 trials took", time.monotonic() - begun)

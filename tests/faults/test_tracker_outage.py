@@ -9,11 +9,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from sweeps.tracker_thread import LAST_TRIES_S, REQUEST_S
 from tests.conftest import Softaug
@@ -71,12 +73,14 @@ def launched(scene: Scene, server: MlflowServer) -> Launch:
 
 
 def shown(server: MlflowServer, status: str) -> set[str]:
+    """Return the trials that have this status in MLflow; none while it cannot be asked, as over a cut connection."""
     client = MlflowClient(server.url)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        return set()
-    runs = client.search_runs([experiment.experiment_id], f"tags.kind = 'trial' and attributes.status = '{status}'")
-    return {run.data.tags["trial_key"] for run in runs}
+    with suppress(MlflowException):
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            wanted = f"tags.kind = 'trial' and attributes.status = '{status}'"
+            return {run.data.tags["trial_key"] for run in client.search_runs([experiment.experiment_id], wanted)}
+    return set()
 
 
 def away(launch: Launch, seconds: float) -> None:
