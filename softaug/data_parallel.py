@@ -178,6 +178,7 @@ def _train(job: _Job, rank: int, folder: str, connection: Connection, stopping: 
 
 
 def _send(connection: Connection, message: Message) -> None:
+    """Send a copy: `connection.send` would share the memory of tensors, which goes with this process."""
     try:
         content = pickle.dumps(message)
     except Exception:  # an error that cannot be pickled: its text can

@@ -35,16 +35,19 @@ axes:
 arms:
   - {name: hard, set: {crop: {kind: uniform, radius_px: 1}, softening: null}}
   - {name: base, set: {}, over: [sigma]}
-  - {name: "weights, {k}: 'mean 1' already", set: {softening: {apply_to: weight}, loss: {weighting: per_sample, weight_norm: mean1}}, over: [sigma]}
+  - name: "weights, {k}: 'mean 1' already"
+    set: {softening: {apply_to: weight}, loss: {weighting: per_sample, weight_norm: mean1}}
+    over: [sigma]
   - {name: ceiling, set: {softening: {apply_to: target}, label_smoothing: 0.2}, over: [sigma, k]}
-  - {name: a ceiling over weights whose name has as many letters as the name of an arm may, set: {softening: {apply_to: weight}, label_smoothing: 0.2}}
+  - name: a ceiling over weights whose name has as many letters as the name of an arm may
+    set: {softening: {apply_to: weight}, label_smoothing: 0.2}
   - {name: focal, set: {softening: {apply_to: weight}, loss: {focal_gamma: 2.0}}}
   - {name: noise alone, set: {crop: null, noise: {sigma: 0.5}, softening: {k: null, noise_k: 1.0}, mixup: {}}}
   - {name: uniform, set: {crop: {kind: uniform, radius_px: 3}, softening: {apply_to: target}}}
 scales:
   paper: {}
   other: {base: {softening: {apply_to: target}}, arms: {base: {flip: 0.25}}, drop: [noise alone]}
-"""  # noqa: E501
+"""
 NEUTRAL = """\
 name: neutral
 question: Do they fit here?
