@@ -11,7 +11,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from analysis.cells import CellRuns
-from analysis.reliability import Curve, pool, read_curve
+from analysis.figures.reliability import Curve, pool, read_curve
 from analysis.runs import TrialRun, Unreadable
 from trainables.evaluation import FILE, Evaluation
 

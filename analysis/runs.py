@@ -11,8 +11,8 @@ from typing import Literal, cast, get_args
 
 from mlflow import MlflowClient
 
-from sweeps.mlflow_read import Found, all_runs
 from sweeps.resolved import Cell, ResolvedSweep
+from sweeps.tracker.read import Found, all_runs
 
 State = Literal[
     "pending", "running", "finished", "diverged", "failed", "stopped", "interrupted", "missing", "incomplete"

@@ -18,7 +18,7 @@ from analysis.compare import paired_p
 from analysis.results import read_results
 from softaug.estimate import Estimate, estimate
 from sweeps import launched
-from sweeps.detectable import ALPHA, MOST_FREEDOM, POWER, noncentrality
+from sweeps.plan.detectable import ALPHA, MOST_FREEDOM, POWER, noncentrality
 from trainables.store import Store
 
 ERROR = "test/top1_error"

@@ -83,10 +83,10 @@ def launched(folder: Path, address: str) -> dict[str, Any]:
     import concurrency_stub
     from rich.console import Console
 
-    from sweeps import train
-    from sweeps.expand import resolve
-    from sweeps.launch import Settings, launch
-    from sweeps.live import live_view
+    from sweeps.cli.live import live_view
+    from sweeps.files.expand import resolve
+    from sweeps.launch import train
+    from sweeps.launch.launch import Settings, launch
     from trainables.ledger import TrialFolder
     from trainables.store import open_store
 
@@ -115,7 +115,7 @@ def main() -> None:
     """Print how it went."""
     argparse.ArgumentParser(description=str(__doc__).partition("\n")[0]).parse_args()
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # before Ray is imported
-    from sweeps.cluster import QUIET
+    from sweeps.launch.cluster import QUIET
 
     os.environ.update(QUIET)
     load = os.getloadavg()[0]

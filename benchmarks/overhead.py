@@ -33,9 +33,9 @@ def overhead(folder: Path, trials: int) -> tuple[float, float]:
     """Launch that many seeds of one cell; return slot-seconds per trial outside fit, without and with MLflow."""
     from rich.console import Console
 
-    from sweeps.expand import resolve
-    from sweeps.launch import Settings, launch
-    from sweeps.live import live_view
+    from sweeps.cli.live import live_view
+    from sweeps.files.expand import resolve
+    from sweeps.launch.launch import Settings, launch
     from trainables.ledger import TrialFolder
     from trainables.store import open_store
 
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--stubs", type=int, default=1000)
     arguments = parser.parse_args()
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # before Ray is imported
-    from sweeps.cluster import QUIET
+    from sweeps.launch.cluster import QUIET
 
     os.environ.update(QUIET)
     from trainables.attempt import cpu_name
@@ -75,7 +75,7 @@ def main() -> None:
         if arguments.stubs:
             import overhead_stub
 
-            from sweeps import train
+            from sweeps.launch import train
 
             train.Trial = overhead_stub.StubTrial
             without, with_tracker = overhead(Path(temporary) / "stubs", arguments.stubs)

@@ -21,8 +21,8 @@ import pandas as pd
 import yaml
 
 from softaug.estimate import Estimate, estimate
-from sweeps.catalog_files import locate
-from sweeps.expand import load
+from sweeps.files.catalog import locate
+from sweeps.files.expand import load
 from sweeps.resolved import ResolvedSweep
 from sweeps.survey import survey
 from trainables.attempt import cpu_name

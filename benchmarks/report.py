@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from sweeps import launched
-from sweeps.expand import resolve
+from sweeps.files.expand import resolve
 from sweeps.resolved import ResolvedSweep
 from trainables import launches
 from trainables.ledger import Attempt, End, Row, TrialFolder
@@ -142,9 +142,9 @@ def fill_mlflow(store: Store, sweep: ResolvedSweep, uri: str) -> None:
     from mlflow.store.tracking.dbmodels import models
     from sqlalchemy import create_engine, insert
 
-    from sweeps.mlflow_runs import Experiment, Held
-    from sweeps.run_contents import fitted, params
-    from sweeps.tracker import Projection, be_brief
+    from sweeps.tracker.contents import fitted, params
+    from sweeps.tracker.runs import Experiment, Held
+    from sweeps.tracker.tracker import Projection, be_brief
 
     class Collecting(Experiment):
         """Keeps what it is told to send."""

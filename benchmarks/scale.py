@@ -70,16 +70,16 @@ def _arms() -> str:
 def measure(folder: Path, trials: int, *, offline: bool) -> dict[str, float]:
     """Launch so many stub trials in this process, which must be fresh; return what they cost."""
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # before Ray is imported
-    from sweeps.cluster import QUIET
+    from sweeps.launch.cluster import QUIET
 
     os.environ.update(QUIET)
     import overhead_stub
     from rich.console import Console
 
-    from sweeps import train
-    from sweeps.expand import resolve
-    from sweeps.launch import Settings, launch
-    from sweeps.live import live_view
+    from sweeps.cli.live import live_view
+    from sweeps.files.expand import resolve
+    from sweeps.launch import train
+    from sweeps.launch.launch import Settings, launch
     from trainables.ledger import TrialFolder
     from trainables.store import open_store
 

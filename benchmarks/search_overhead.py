@@ -25,13 +25,13 @@ import optuna
 import yaml
 
 from softaug.recipe import Recipe
-from sweeps.catalog_files import CATALOG
-from sweeps.expand import resolve
+from sweeps.files.catalog import CATALOG
+from sweeps.files.expand import resolve
+from sweeps.launch.searcher import LedgerSearcher
 from sweeps.launched import Kept, save
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
-from sweeps.search_run import SearchRun
-from sweeps.search_study import STARTUP_CELLS, distribution
-from sweeps.searcher import LedgerSearcher
+from sweeps.search.run import SearchRun
+from sweeps.search.study import STARTUP_CELLS, distribution
 from trainables import launches
 from trainables.attempt import cpu_name
 from trainables.ledger import Attempt, End, Row, TrialFolder

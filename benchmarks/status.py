@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from sweeps import launched
-from sweeps.expand import resolve
+from sweeps.files.expand import resolve
 from sweeps.resolved import ResolvedSweep
 from trainables import launches
 from trainables.ledger import Attempt, End, Row, TrialFolder

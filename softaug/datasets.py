@@ -40,7 +40,7 @@ class Dataset:
     `largest_train` is the largest class-balanced subset. `files` are the names in `folder`, gzipped or not.
     `image_folders` in their place: folders with a folder of image files per class, of any size, to train on and to test
     on, or to test on alone; `side_px` is then that of what the network sees. `numbered`: the class folders' names are
-    the labels.
+    the labels. `tests`: the data set on whose networks its images are a further test.
     """
 
     title: str
@@ -57,6 +57,7 @@ class Dataset:
     files: tuple[str, ...] = ()
     image_folders: tuple[str, ...] = ()
     numbered: bool = False
+    tests: str = ""
 
     @property
     def classes(self) -> int:
@@ -168,6 +169,7 @@ DATASETS: dict[str, Dataset] = {
         folder="imagenetv2-matched-frequency-format-val",
         image_folders=(".",),
         numbered=True,
+        tests="imagenet",
     ),
 }  # fmt: skip
 

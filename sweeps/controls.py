@@ -19,11 +19,11 @@ import yaml
 from pydantic import ValidationError
 
 from softaug.recipe import Recipe, canonical
+from sweeps.files.layers import Draft, at_scale, drafts, layered, with_entries
+from sweeps.files.strict_yaml import Node, as_node, parse
+from sweeps.files.sweep_file import SweepFile
 from sweeps.inspected import Subject
-from sweeps.layers import Draft, at_scale, drafts, layered, with_entries
 from sweeps.resolved import Cell, ResolvedSweep
-from sweeps.strict_yaml import Node, as_node, parse
-from sweeps.sweep_file import SweepFile
 
 ALPHA_DIGITS = 4
 LONGEST_NAME = 80

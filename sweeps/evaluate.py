@@ -7,7 +7,7 @@ within seconds, so it may be interrupted at any time. Torch is imported by whoev
 
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softaug.child_process import end_with_parent
+from softaug.datasets import dataset
 from softaug.estimate import Estimate
-from sweeps.preflight import Refused, missing_data
+from sweeps.launch.preflight import Refused, missing_data
 from sweeps.resolved import Cell, ResolvedSweep
 from sweeps.survey import Survey, TrialStatus, evaluation_estimates, survey
 from trainables import evaluation
@@ -78,7 +79,7 @@ def evaluate(sweep: ResolvedSweep, job: Job, *, at_once: int | None, progress: C
     if not finished:
         raise Refused([f"no trial of {sweep.experiment} has finished; see `softaug status {sweep.name}`"])
     to_do = [key for key, trial in finished.items() if _lacking(store, key, trial, job.wanted)]
-    missing = missing_data(sweep, job.data) if to_do else []
+    missing = missing_data({*sweep.data_names, *further_tests(job)}, job.data) if to_do else []
     if missing:
         raise Refused(missing)
     outcome = Outcome(problems, len(now.trials) - len(finished) - len(problems))
@@ -99,6 +100,21 @@ def evaluate(sweep: ResolvedSweep, job: Job, *, at_once: int | None, progress: C
         what = store.explain(error).partition(";")[0]
         return Outcome(problems, outcome.unfinished, trouble=f"{what}; once it can be, evaluate again")
     return outcome
+
+
+def further_tests(job: Job) -> set[str]:
+    """Return the further test sets that are wanted."""
+    return {condition.data for condition in job.wanted if condition.data is not None}
+
+
+def unfit_tests(sweep: ResolvedSweep, names: Sequence[str]) -> list[str]:
+    """Return a problem for every further test set that has other classes than the networks of the sweep."""
+    return [
+        f"--test-on {name} is for networks trained on {dataset(name).tests}; "
+        f"{sweep.experiment} trains on {', '.join(sorted(others))}"
+        for name in names
+        if (others := sweep.data_names - {dataset(name).tests})
+    ]
 
 
 def cell_views(store: Store, sweep: ResolvedSweep, wanted: tuple[Condition, ...]) -> list[CellView]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 from softaug import datasets
 from softaug.recipe import Data, Recipe, canonical
-from sweeps.catalog_files import locate, read
-from sweeps.expand import load
+from sweeps.files.catalog import locate, read
+from sweeps.files.expand import load
+from sweeps.files.recipe_file import is_recipe, recipe_in, tree
 from sweeps.problems import Problem, Problems, known
-from sweeps.recipe_file import is_recipe, recipe_in, tree
 from sweeps.resolved import Cell, ResolvedSweep
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from sweeps.expand import load
-from sweeps.preflight import Refused
+from sweeps.files.expand import load
+from sweeps.launch.preflight import Refused
 from sweeps.resolved import ResolvedSweep
 from trainables.sealed import Damaged
 from trainables.store import Store

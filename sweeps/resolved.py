@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from softaug.recipe import Recipe
-from sweeps.search import Frozen, Search
+from sweeps.search.search import Frozen, Search
 from trainables.sealed import Entry
 
 FigureKind = Literal["softening-over-sigma", "offset-range", "error-over-occlusion"]

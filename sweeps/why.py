@@ -11,9 +11,9 @@ from typing import Any
 
 from softaug.estimate import Estimate
 from softaug.recipe import flatten
+from sweeps.cli.options import ui_url
+from sweeps.launch.preflight import Refused, unreachable_tracking
 from sweeps.launched import all_launched
-from sweeps.options import ui_url
-from sweeps.preflight import Refused, unreachable_tracking
 from sweeps.problems import did_you_mean, known
 from sweeps.resolved import Cell, ResolvedSweep, short
 from sweeps.survey import TrialStatus, survey
@@ -191,14 +191,14 @@ def _pages(sweep: ResolvedSweep, uri: str) -> dict[str, str] | str:
         return NO_ANSWER
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return NOT_THERE
-    from sweeps import tracker
+    from sweeps.tracker import tracker
 
     tracker.be_brief()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    from sweeps.mlflow_read import all_runs
+    from sweeps.tracker.read import all_runs
 
     try:
         client = MlflowClient(uri)

@@ -17,12 +17,14 @@ from safetensors.torch import load as tensors_from_bytes
 from torch import Tensor, nn
 
 from softaug import arrays
+from softaug.arrays import Arrays
 from softaug.augment import Normalisation
-from softaug.data import AnyImages, split
-from softaug.datasets import dataset
+from softaug.data import AnyImages, images_to_test_on, split
+from softaug.datasets import Dataset, dataset
+from softaug.image_folder import Folders
 from softaug.metrics import calibration_errors, evaluate_logits, reliability
 from softaug.network import network, predict
-from softaug.occlusion import draw_occlusion, occluded_area
+from softaug.occlusion import Occlusion, draw_occlusion, occluded_area
 from softaug.recipe import Data, Recipe
 from softaug.versions import EVALUATION
 from trainables import evaluation
@@ -53,17 +55,14 @@ class Network:
     end: End
 
     def measure(self, condition: Condition) -> Measurement:
-        """Predict all test images under a condition. Raises NotEvaluated if the logits are not finite."""
+        """Predict the recipe's test images under a condition. Raises NotEvaluated if the logits are not finite."""
         known, device = dataset(self.recipe.data.name), self.test.device
-        percent, fill, seed = condition
+        percent, fill, seed, _ = condition
         occlusion = None
         if fill is not None and seed is not None:
             drawn = draw_occlusion(len(self.test.labels), known, percent, fill=fill, seed=seed)
             occlusion = drawn.to(device)
-        logits = predict(self.model, self.test, Normalisation.of(known, device), occlusion)
-        if not logits.isfinite().all():
-            raise NotEvaluated(f"its weights give logits that are not finite with {percent} % covered")
-        labels = self.test.labels.cpu()
+        logits, labels = self._logits(self.test, known, occlusion, f"with {percent} % covered"), self.test.labels.cpu()
         shown = example_places(labels, known.classes)
         return Measurement(
             percent=percent,
@@ -77,6 +76,28 @@ class Network:
             predictions=predictions(logits, labels, shown, occlusion),
         )
 
+    def measure_further(self, name: str, images: AnyImages, fingerprint: str) -> Measurement:
+        """Predict all images of a further test set, uncovered. Raises NotEvaluated if the logits are not finite."""
+        images = images.to(self.test.device)
+        logits, labels = self._logits(images, dataset(name), None, f"on {name}"), images.labels.cpu()
+        return Measurement(
+            percent=0,
+            fill=None,
+            seed=None,
+            area=0.0,
+            measured=time.time(),
+            metrics=evaluate_logits(logits, labels) | calibration_errors(logits, labels),
+            reliability=reliability(logits, labels),
+            data=name,
+            data_fingerprint=fingerprint,
+        )
+
+    def _logits(self, images: AnyImages, known: Dataset, occlusion: Occlusion | None, where: str) -> Tensor:
+        logits = predict(self.model, images, Normalisation.of(known, images.device), occlusion)
+        if not logits.isfinite().all():
+            raise NotEvaluated(f"its weights give logits that are not finite {where}")
+        return logits
+
 
 class Evaluator:
     """Evaluates one trial after another; a data set is read once as long as trials share it."""
@@ -87,6 +108,7 @@ class Evaluator:
         self.git_commit = git_commit
         self.git_dirty = git_dirty
         self.loaded: tuple[Data, AnyImages, str] | None = None
+        self.further: dict[tuple[str, int | None], tuple[AnyImages, str]] = {}
 
     def evaluate(self, key: str, wanted: Sequence[Condition]) -> None:
         """Measure what the trial's evaluation lacks of these conditions, and keep it.
@@ -105,11 +127,23 @@ class Evaluator:
             wanted = [*wanted, *(each.condition for each in there.measurements)]
         found, written = found.extended(there), time.monotonic()
         for condition in found.missing(wanted):
-            found = found.model_copy(update={"measurements": [*found.measurements, trained.measure(condition)]})
+            found = found.model_copy(update={"measurements": [*found.measurements, self._measure(trained, condition)]})
             if not anew and time.monotonic() - written >= WRITE_EVERY_S:
                 evaluation.write(attempt, found)
                 written = time.monotonic()
         evaluation.write(attempt, found)
+
+    def _measure(self, trained: Network, condition: Condition) -> Measurement:
+        if condition.data is None:
+            return trained.measure(condition)
+        name, evaluation_px = condition.data, trained.recipe.data.evaluation_px
+        if dataset(name).tests != trained.recipe.data.name:
+            raise NotEvaluated(f"{name} has other classes than {trained.recipe.data.name}, which it was trained on")
+        if (name, evaluation_px) not in self.further:
+            content = self._load(name)
+            images = images_to_test_on(content, name, evaluation_px)
+            self.further[name, evaluation_px] = images, arrays.fingerprint(content)
+        return trained.measure_further(name, *self.further[name, evaluation_px])
 
     def _finished(self, key: str) -> tuple[AttemptFolder, End]:
         trial = TrialFolder(self.store, key)
@@ -134,10 +168,7 @@ class Evaluator:
     def _test(self, data: Data, end: End) -> AnyImages:
         """Return the test images. Raises NotEvaluated if the data set is not the one the trial was trained on."""
         if self.loaded is None or self.loaded[0] != data:
-            try:
-                content = arrays.load(data.name, self.data)
-            except OSError as error:  # which must not be taken for the store's
-                raise NotEvaluated(f"the data set {data.name} cannot be read: {error}") from error
+            content = self._load(data.name)
             self.loaded = (data, split(content, data).test, arrays.fingerprint(content))
         _, images, here = self.loaded
         if here != end.data_fingerprint:
@@ -146,6 +177,12 @@ class Evaluator:
                 f"{end.data_fingerprint}; give the folder of that one with --data"
             )
         return images
+
+    def _load(self, name: str) -> Arrays | Folders:
+        try:
+            return arrays.load(name, self.data)
+        except OSError as error:  # which must not be taken for the store's
+            raise NotEvaluated(f"the data set {name} cannot be read: {error}") from error
 
     def _uncovered(self, trained: Network) -> Evaluation:
         """Return an evaluation of the uncovered images alone. Raises NotEvaluated if it is not as the trial's end."""

@@ -1,13 +1,15 @@
-"""Evaluations: what the stored weights of a finished trial do on test images of which a part is covered (§1.11).
+"""Evaluations: what the stored weights of a finished trial do on test images of which a part is covered (§1.11), and on
+those of further test sets, such as ImageNet-V2 of a network trained on ImageNet.
 
 Beside the numbers over all test images it keeps what figures show of single ones: of a few images, the same for every
 network, what is said of them under each condition; of a thousand, class and confidence; and the hardest of those.
 
     trials/<key[:2]>/<key>/0001/evaluation.json     in the folder of the attempt whose weights it is of
 
-One measurement per percentage, fill and seed of the patches. A file is of one code on one kind of machine and grows as
-more is asked for; written whole, so that what is there is always right. It changes neither the trial's end nor any key:
-`softaug.versions.EVALUATION` says which numbers it holds, and one of an earlier version counts as none. No torch here.
+One measurement per percentage, fill and seed of the patches, and one per further test set. A file is of one code on one
+kind of machine and grows as more is asked for; written whole, so that what is there is always right. It changes neither
+the trial's end nor any key: `softaug.versions.EVALUATION` says which numbers it holds, and one of an earlier version
+counts as none. No torch here.
 """
 
 import base64
@@ -31,24 +33,33 @@ Fill = Literal["mean", "black", "noise"]
 
 
 class Condition(NamedTuple):
-    """What is covered of every test image: a percentage of its area, with what, where by seed."""
+    """What is covered of every test image: a percentage of its area, with what, where by seed.
+
+    `data` names a further test set; None are the test images of the recipe's own data set.
+    """
 
     percent: int
     fill: Fill | None = None
     seed: int | None = None
+    data: str | None = None
 
 
 UNCOVERED = Condition(0)
 
 
-def conditions(percents: Iterable[int], fill: Fill, seeds: int) -> list[Condition]:
-    """Return the conditions for these percentages with this many seeds each, the uncovered images always first."""
+def conditions(percents: Iterable[int], fill: Fill, seeds: int, further: Iterable[str] = ()) -> list[Condition]:
+    """Return the conditions for these percentages with this many seeds each, the uncovered images always first.
+
+    `further`: names of further test sets, of which nothing is covered; they come last.
+    """
     covered = [Condition(percent, fill, seed) for percent in sorted(set(percents) - {0}) for seed in range(seeds)]
-    return [UNCOVERED, *covered]
+    return [UNCOVERED, *covered, *(Condition(0, data=name) for name in sorted(set(further)))]
 
 
-def metric_prefix(percent: int, fill: Fill | None) -> str:
-    """Return what the names of metrics begin with: test, test/occlusion_40, test/occlusion_40_black."""
+def metric_prefix(percent: int, fill: Fill | None, data: str | None = None) -> str:
+    """Return how metrics' names begin: test, test/occlusion_40, test/occlusion_40_black, test/imagenet-v2."""
+    if data is not None:
+        return f"test/{data}"
     if percent == 0:
         return "test"
     return f"test/occlusion_{percent}{'' if fill == 'mean' else f'_{fill}'}"
@@ -135,7 +146,8 @@ def _text(content: bytes) -> str:
 class Measurement(Part):
     """All test images once. `area`: the percentage truly covered; `measured`: Unix seconds; metrics without prefix.
 
-    `side_px`: of the patch; `predictions`: of the evaluation's examples, in their order.
+    `side_px`: of the patch; `predictions`: of the evaluation's examples, in their order. Of a further test set there
+    are its name, its fingerprint, and no predictions.
     """
 
     percent: int = Field(ge=0, lt=100)
@@ -147,11 +159,13 @@ class Measurement(Part):
     reliability: dict[str, list[float]]
     side_px: int = 0
     predictions: list[Prediction] = []
+    data: str | None = None
+    data_fingerprint: str | None = None
 
     @property
     def condition(self) -> Condition:
-        """What was covered."""
-        return Condition(self.percent, self.fill, self.seed)
+        """What was covered, of which images."""
+        return Condition(self.percent, self.fill, self.seed, self.data)
 
 
 class Value(NamedTuple):
@@ -185,7 +199,7 @@ class Evaluation(Entry):
         """Return every metric by its full name, those under occlusion as means over at least FEWEST_SEEDS seeds."""
         groups: dict[str, list[Measurement]] = {}
         for each in self.measurements:
-            groups.setdefault(metric_prefix(each.percent, each.fill), []).append(each)
+            groups.setdefault(metric_prefix(each.percent, each.fill, each.data), []).append(each)
         return {
             f"{prefix}/{name}": Value(
                 fsum(each.metrics[name] for each in same) / len(same), max(each.measured for each in same)
@@ -201,7 +215,7 @@ class Evaluation(Entry):
             return self
         have = {each.condition for each in older.measurements}
         every = older.measurements + [each for each in self.measurements if each.condition not in have]
-        ordered = sorted(every, key=lambda each: (each.percent, each.fill or "", each.seed or 0))
+        ordered = sorted(every, key=lambda each: (each.data or "", each.percent, each.fill or "", each.seed or 0))
         return self.model_copy(update={"measurements": ordered})
 
 

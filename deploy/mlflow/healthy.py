@@ -2,7 +2,7 @@
 
 import sys
 
-from sweeps.preflight_tracking import tracking_problems
+from sweeps.launch.preflight_tracking import tracking_problems
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from synthetic import CIFAR, cell, finished, sweep
 
-from analysis.paper_layouts import Place
 from analysis.results import Results, results_of
 from analysis.runs import TrialRun
+from analysis.tables.paper_layouts import Place
 from sweeps.resolved import Published, ResolvedSweep
 
 CROP = {"crop": {"kind": "uniform", "radius_px": 4}}

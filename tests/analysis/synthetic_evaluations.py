@@ -8,7 +8,7 @@ import torch
 from synthetic import cell, gaussian, made_up, sweep
 
 from analysis.cells import CellRuns
-from analysis.reliability import Curve
+from analysis.figures.reliability import Curve
 from analysis.runs import TrialRun
 from softaug.datasets import dataset
 from softaug.occlusion import occluded_area, occlusion_side

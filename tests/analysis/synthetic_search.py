@@ -8,12 +8,12 @@ from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 
 from softaug.estimate import estimate
-from sweeps.expand import load
+from sweeps.files.expand import load
 from sweeps.resolved import ResolvedSweep
-from sweeps.search import Outcome, Values
-from sweeps.search_cells import winner_cell, with_ask
-from sweeps.search_history import Asked, History, State, Winner
-from sweeps.search_study import distribution
+from sweeps.search.cells import winner_cell, with_ask
+from sweeps.search.history import Asked, History, State, Winner
+from sweeps.search.search import Outcome, Values
+from sweeps.search.study import distribution
 
 ENDED = 1_700_000_000.0  # Unix seconds
 

@@ -9,8 +9,8 @@ from synthetic import finished, lose, made_up, project, quickstart
 
 from analysis.results import results_of
 from analysis.runs import Unreadable, read_runs
-from analysis.tables import sweep_table
-from sweeps import mlflow_read
+from analysis.tables.sweep_table import sweep_table
+from sweeps.tracker import read as mlflow_read
 
 
 def test_rows_are_what_was_projected(client: MlflowClient, tmp_path: Path) -> None:

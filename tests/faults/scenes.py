@@ -16,8 +16,8 @@ import psutil
 import yaml
 from typer.testing import CliRunner
 
-from sweeps.cli import app
-from sweeps.expand import load
+from sweeps.cli.main import app
+from sweeps.files.expand import load
 from tests.conftest import SOFTAUG
 from tests.faults import evidence, history
 from tests.raylets import Cluster

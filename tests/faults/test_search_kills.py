@@ -108,10 +108,10 @@ def points() -> dict[str, list[dict[str, Any]]]:
         # Between a cell's being asked for, its recipe, the sweep's file, and its first trial; at the confirmation.
         "the search": [
             point(CREATE, "after", "*/recipe.json", "driver", 2, 4),
-            point("sweeps.search_study:Asker.tell", "before", "", "driver", 2, 3),
-            point("sweeps.search_study:Asker.ask", "after", "", "driver", 2, 3),
+            point("sweeps.search.study:Asker.tell", "before", "", "driver", 2, 3),
+            point("sweeps.search.study:Asker.ask", "after", "", "driver", 2, 3),
             point(BESIDE, "torn", "*/sweeps/*.json", "driver", 2, 2),
-            point("sweeps.search_run:SearchRun._confirm", "after", "", "driver"),
+            point("sweeps.search.run:SearchRun._confirm", "after", "", "driver"),
         ],
         # In training, at its end, and in the projection.
         "its trials": [

@@ -13,10 +13,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, ViewType
 
-from sweeps import tracker_thread
 from sweeps.resolved import ResolvedSweep
-from sweeps.tracker import Projection, sync
-from sweeps.tracker_thread import TrackerThread
+from sweeps.tracker import thread as tracker_thread
+from sweeps.tracker.thread import TrackerThread
+from sweeps.tracker.tracker import Projection, sync
 from tests.faults.proxy import Fault, Proxy, proxy_before
 from tests.servers import mlflow_server
 from tests.sweeps import ledgers

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from sweeps.tracker_thread import LAST_TRIES_S, REQUEST_S
+from sweeps.tracker.thread import LAST_TRIES_S, REQUEST_S
 from tests.conftest import Softaug
 from tests.faults.scenes import Launch, Scene, measured, tiny_sweep, until
 from tests.networks import network

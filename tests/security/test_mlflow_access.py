@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deploy.make_secrets import USER
-from sweeps.preflight_tracking import tracking_problems
+from sweeps.launch.preflight_tracking import tracking_problems
 from tests.security.shipped import Mlflow, answer, basic, status
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from sweeps import cli, launched
-from sweeps.sweep_file import SweepFile
+from sweeps import launched
+from sweeps.cli import main as cli
+from sweeps.files.sweep_file import SweepFile
 from tests.sweeps import ledgers
 from trainables.store import open_store
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from ray.core.generated import ray_client_pb2, ray_client_pb2_grpc
 
-from sweeps.preflight_ray import unreachable_ray
+from sweeps.launch.preflight_ray import unreachable_ray
 from tests import servers
 from tests.conftest import SOFTAUG
 from tests.faults.scenes import tiny_sweep, until

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from deploy.make_secrets import USER
-from sweeps import options, submit
-from sweeps.preflight import Refused
+from sweeps.cli import options
+from sweeps.jobs import submit
+from sweeps.launch.preflight import Refused
 from tests import servers
 from tests.conftest import Softaug
 from tests.faults.scenes import tiny_sweep

@@ -174,6 +174,6 @@ def made_up_evaluation(
             metrics={"top1_error": error + (seed or 0), "adaptive_ece": error / 2},
             reliability={},
         )
-        for percent, fill, seed in wanted
+        for percent, fill, seed, _ in wanted
     ]
     return Evaluation(version=version, origin=origin, measurements=measurements)

@@ -2,12 +2,12 @@
 
 from optuna.samplers import RandomSampler
 
-from sweeps.expand import load
+from sweeps.files.expand import load
 from sweeps.launched import save
 from sweeps.resolved import Cell, ResolvedSweep, recipes_of
-from sweeps.search import Budget, Halving, Value, Values
-from sweeps.search_cells import winner_cell, with_ask
-from sweeps.search_study import distribution
+from sweeps.search.cells import winner_cell, with_ask
+from sweeps.search.search import Budget, Halving, Value, Values
+from sweeps.search.study import distribution
 from tests.sweeps import ledgers
 from trainables.ledger import AttemptFolder, End, Row, TrialFolder
 from trainables.store import Store

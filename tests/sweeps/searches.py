@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from softaug.recipe import Recipe
-from sweeps.expand import resolve
+from sweeps.files.expand import resolve
 from sweeps.resolved import Cell, ResolvedSweep
-from sweeps.search import Search, Values
-from sweeps.search_run import SearchRun
+from sweeps.search.run import SearchRun
+from sweeps.search.search import Search, Values
 from trainables.ledger import Attempt, End, EndState, Row, TrialFolder
 from trainables.store import Store
 

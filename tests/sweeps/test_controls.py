@@ -10,9 +10,9 @@ from softaug.arrays import Arrays, load
 from softaug.data import split
 from softaug.inspection import Inspection, inspect
 from softaug.recipe import Recipe
-from sweeps.catalog_files import CATALOG
 from sweeps.controls import Control, controls, to_yaml
-from sweeps.expand import resolve
+from sweeps.files.catalog import CATALOG
+from sweeps.files.expand import resolve
 from sweeps.inspected import Subject, look, subject
 
 # Whatever a base, a preset or a name can do to a control.

@@ -11,12 +11,13 @@ import pytest
 import typer
 from rich.console import Console
 
-from sweeps import cli_evaluate, launched
 from sweeps import evaluate as evaluate_module
+from sweeps import launched
+from sweeps.cli import evaluate as cli_evaluate
+from sweeps.cli.evaluate_text import evaluation_json, print_evaluation, print_what_lacks, progress_on
+from sweeps.cli.options import percents_of
 from sweeps.evaluate import Job, Outcome, areas, cell_views, evaluate
-from sweeps.evaluate_text import evaluation_json, print_evaluation, print_what_lacks, progress_on
-from sweeps.options import percents_of
-from sweeps.preflight import Refused
+from sweeps.launch.preflight import Refused
 from sweeps.survey import survey
 from tests.conftest import Softaug
 from tests.sweeps import ledgers
@@ -233,7 +234,7 @@ def test_as_many_processes_as_threads_fit_on_the_cores_and_one_for_a_gpu(
 
 def test_progress_is_a_line_at_first_every_few_seconds_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
-    monkeypatch.setattr("sweeps.evaluate_text.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("sweeps.cli.evaluate_text.time.monotonic", lambda: float(next(clock)))
     on = Console(file=StringIO(), width=120, color_system=None)
     with progress_on(on) as progress:
         for done in range(7):

@@ -10,7 +10,7 @@ from softaug.data import split
 from softaug.datasets import MissingData
 from softaug.inspection import inspect
 from softaug.recipe import Recipe
-from sweeps import expand
+from sweeps.files import expand
 from sweeps.inspected import Subject, look, subject
 from sweeps.problems import Problems
 

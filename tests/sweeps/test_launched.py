@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sweeps.launched import Kept, read
-from sweeps.search_cells import with_ask
+from sweeps.search.cells import with_ask
 from tests.faults.scenes import until
 from tests.sweeps.searches import search_of, sweep
 from trainables.folder_store import FolderStore

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import launched, tracker
-from sweeps.preflight import Refused
+from sweeps import launched
+from sweeps.launch.preflight import Refused
+from sweeps.tracker import tracker
 from sweeps.why import NO_ANSWER, NOT_THERE, Why, why, why_json
 from tests import servers
 from tests.conftest import Softaug

@@ -11,7 +11,7 @@ import torch
 from softaug import arrays, data
 from softaug.recipe import Recipe
 from sweeps import launched
-from sweeps.preflight import Refused
+from sweeps.launch.preflight import Refused
 from tests.sweeps import ledgers
 from trainables import launches
 from trainables.attempt import Place, RunningAttempt

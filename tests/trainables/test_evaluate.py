@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from safetensors.torch import load as tensors_from_bytes
 from softaug import arrays, data
 from softaug import network as network_module
 from softaug.augment import Normalisation, normalise
-from softaug.datasets import dataset
+from softaug.datasets import DATASETS, dataset
+from softaug.image_folder import Folders
 from softaug.metrics import calibration_errors, evaluate_logits, reliability
 from softaug.network import network, predict
 from softaug.occlusion import draw_occlusion, occlude
 from softaug.recipe import Recipe
 from softaug.training import State
 from softaug.versions import EVALUATION
+from tests.softaug import photographs
 from tests.sweeps.ledgers import made_up_evaluation
 from trainables import evaluate as evaluate_module
 from trainables import evaluation
@@ -51,7 +54,7 @@ GOLDEN = {
 }
 
 
-def train(store: Store, recipe: Recipe, content: arrays.Arrays) -> None:
+def train(store: Store, recipe: Recipe, content: arrays.Arrays | Folders) -> None:
     trial = TrialFolder(store, recipe.key)
     trial.write_recipe(recipe)
     number = len(trial.numbers()) + 1
@@ -115,6 +118,45 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Condition]:
         Network, "measure", lambda self, condition: (seen.append(condition), measure(self, condition))[1]
     )
     return seen
+
+
+@pytest.fixture
+def image_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a small ImageNet and an ImageNet-V2 with an image of each of its classes."""
+    photographs.write_imagenet(tmp_path / "data" / "imagenet")
+    photographs.write_v2(tmp_path / "data" / "imagenet-v2", len(photographs.WNIDS))
+    small, v2 = photographs.known("imagenet"), photographs.known("imagenet-v2")
+    monkeypatch.setitem(DATASETS, "imagenet", small)
+    v2 = replace(v2, class_names=small.class_names, official_test=small.classes)
+    monkeypatch.setitem(DATASETS, "imagenet-v2", v2)
+    return tmp_path / "data"
+
+
+def test_further_test_images_are_those_of_the_other_set(image_net: Path, tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(photographs.BASE | {"crop": photographs.HARD})
+    store, v2 = open_store(tmp_path / "store"), arrays.load("imagenet-v2", image_net)
+    train(store, recipe, arrays.load("imagenet", image_net))
+    wanted = conditions([], "mean", 3, ["imagenet-v2"])
+    Evaluator(store, image_net, git_commit="c", git_dirty=False).evaluate(recipe.key, wanted)
+    attempt = AttemptFolder(TrialFolder(store, recipe.key), 1)
+    found, trained = evaluation.read(attempt), network(recipe, CPU)
+    assert found is not None
+    assert [each.condition for each in found.measurements] == wanted
+    trained.load_state_dict(tensors_from_bytes(store.read(f"{attempt.path}/weights.safetensors")))
+    images = data.images_to_test_on(v2, "imagenet-v2")
+    logits = predict(trained, images, Normalisation.of(dataset("imagenet-v2"), CPU))
+    further = found.measurements[1]
+    assert further.metrics == evaluate_logits(logits, images.labels) | calibration_errors(logits, images.labels)
+    assert further.reliability == reliability(logits, images.labels)
+    assert (further.data_fingerprint, further.predictions) == (arrays.fingerprint(v2), [])
+    assert found.values()["test/imagenet-v2/top1_error"].mean == further.metrics["top1_error"]
+    assert found.values()["test/top1_error"].mean == found.measurements[0].metrics["top1_error"]
+
+
+def test_other_classes_are_no_test(store: Store) -> None:
+    with pytest.raises(NotEvaluated, match=r"^imagenet-v2 has other classes than digits, which it was trained on$"):
+        evaluator(store).evaluate(ONE.key, conditions([], "mean", 3, ["imagenet-v2"]))
+    assert evaluation.read(AttemptFolder(TrialFolder(store, ONE.key), 1)) is None
 
 
 def test_uncovered_images_give_the_trials_own_numbers_to_the_last_bit(store: Store) -> None:

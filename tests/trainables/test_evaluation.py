@@ -28,10 +28,11 @@ def measured(attempt: AttemptFolder) -> list[Condition]:
 
 
 def test_conditions_are_each_percentage_with_every_seed_after_the_uncovered_images() -> None:
-    assert conditions([40, 0, 20, 40], "black", 2) == [
-        UNCOVERED, (20, "black", 0), (20, "black", 1), (40, "black", 0), (40, "black", 1),
-    ]  # fmt: skip
+    covered = [Condition(percent, "black", seed) for percent in (20, 40) for seed in range(2)]
+    assert conditions([40, 0, 20, 40], "black", 2) == [UNCOVERED, *covered]
     assert conditions([], "mean", 3) == [UNCOVERED]
+    further = [(0, None, None, "imagenet-v2")]
+    assert conditions([20], "mean", 1, ["imagenet-v2"]) == [UNCOVERED, Condition(20, "mean", 0), *further]
 
 
 def test_it_survives_the_round_trip(attempt: AttemptFolder) -> None:

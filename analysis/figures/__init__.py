@@ -1,0 +1,1 @@
+"""Figures: the numbers of each, apart from its drawing, and one style for all."""

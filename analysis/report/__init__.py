@@ -1,0 +1,1 @@
+"""The report: pages that need nothing else, their templates, style and script."""

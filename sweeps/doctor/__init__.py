@@ -1,0 +1,1 @@
+"""What may be wrong with a store and its runs in MLflow, and the repair of each."""

@@ -1,0 +1,70 @@
+"""What is checked before anything starts, so that a launch is refused within seconds and nothing has been written.
+
+Nothing here imports torch, ray or mlflow.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from softaug import datasets
+from softaug.datasets import MissingData
+from sweeps.launch.preflight_ray import unreachable_ray
+from sweeps.launch.preflight_tracking import shown, tracking_problems
+from sweeps.resolved import ResolvedSweep
+from trainables.folder_store import FolderStore, unwritable
+from trainables.store import Store
+
+
+class Refused(Exception):
+    """A launch cannot start; `.problems` are sentences, one each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def check(sweep: ResolvedSweep, *, store: Store, data: Path | None, tracking_uri: str | None, address: str) -> None:
+    """Check data, store, tracking URI (None: not wanted) and Ray address. Raises Refused with every problem."""
+    problems = [*missing_data(sweep.data_names, data), *store.problems()]
+    if tracking_uri is not None and (unfit := unfit_tracking(store, tracking_uri)):
+        problems += unfit
+    elif tracking_uri is not None:
+        found = unreachable_tracking(tracking_uri, sweep.experiment)
+        if found and problems and store.location in tracking_uri:
+            found = []  # beside the store it stands or falls with it
+        problems += found
+    if address != "local":
+        problems += unreachable_ray(address)
+    if problems:
+        raise Refused(problems)
+
+
+def missing_data(names: Iterable[str], data: Path | None) -> list[str]:
+    """Return a problem for every one of these data sets that is not there."""
+    problems = []
+    for name in sorted(names):
+        try:
+            datasets.locate(name, data)
+        except MissingData as error:
+            problems.append(str(error))
+    return problems
+
+
+def unfit_tracking(store: Store, uri: str) -> list[str]:
+    """Return a problem if this MLflow, "" for none named, is of this machine and the store is not."""
+    if isinstance(store, FolderStore) or uri.startswith(("http://", "https://")):
+        return []
+    named = f"the tracking URI {shown(uri)} is none" if uri else "none is named"
+    return [
+        f"the store {store.location} is a URL, which many machines can use, so MLflow has to be a server, and {named}; "
+        "give its address with --tracking-uri, as in http://10.0.0.5:5000, or launch with --offline"
+    ]
+
+
+def unreachable_tracking(uri: str, experiment: str | None = None) -> list[str]:
+    """Return a problem if no MLflow answers at this URI within seconds, or its experiment of this name was deleted."""
+    problems = tracking_problems(uri, experiment)
+    if not problems and uri.startswith("sqlite:"):
+        folder = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
+        return unwritable(folder, "MLflow database folder", "--tracking-uri")
+    return problems

@@ -1,0 +1,1 @@
+"""What a launch would run and cost: forecasts, budgets, and the differences that n seeds can show."""
