@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from analysis.figures.style import COLUMN_IN, GREY, PAGE_IN, PRINT, legend_columns, line_style
 from softaug.estimate import Estimate
@@ -106,6 +107,7 @@ def _write_eces(axes: Axes, eces: Mapping[str, Estimate], styles: Styles) -> Non
             "textcoords": "offset points",
             "ha": "right",
             "va": "bottom",
+            "path_effects": [withStroke(linewidth=2, foreground="white")],  # where a curve passes below
         }
         up = (-1, 2 + 1.15 * ECE_POINTS * number)
         axes.annotate(

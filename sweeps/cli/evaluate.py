@@ -49,13 +49,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure finished trials under occlusion and on further test sets, from stored weights; nothing is trained."""
-    from sweeps.cli.evaluate_text import (
-        evaluation_json,
-        print_evaluation,
-        print_further,
-        print_what_lacks,
-        progress_on,
-    )
+    from sweeps.cli.evaluate_text import evaluation_json, print_evaluation, print_what_lacks, progress_on
     from sweeps.evaluate import Job, areas, cell_views, unfit_tests
     from sweeps.evaluate import evaluate as run
     from sweeps.launch.provenance import code
@@ -70,14 +64,9 @@ def evaluate(
     problems = unfit_tests(wanted, further) + (unreachable_tracking(uri, wanted.experiment) if uri else [])
     if problems:
         raise Refused(problems)
-    source = code()
-    job = Job(
-        store=opened.location,
-        data=data.expanduser().absolute() if data else None,
-        wanted=tuple(conditions(percents, fill, occlusion_seeds, further)),
-        git_commit=source.commit,
-        git_dirty=source.dirty,
-    )
+    source, folder = code(), data.expanduser().absolute() if data else None
+    every = tuple(conditions(percents, fill, occlusion_seeds, further))
+    job = Job(opened.location, folder, every, git_commit=source.commit, git_dirty=source.dirty)
     with progress_on(console, quiet=as_json) as progress:
         outcome = run(wanted, job, at_once=max_concurrent, progress=progress)
     if outcome.interrupted:
@@ -92,8 +81,7 @@ def evaluate(
     if as_json:
         print_json(evaluation_json(wanted, views, outcome, covered))
     else:
-        print_evaluation(console, views, percents, fill, covered)
-        print_further(console, views, further)
+        print_evaluation(console, views, percents, fill, covered, further)
         print_what_lacks(wanted, outcome)
     if outcome.problems:
         raise typer.Exit(1)

@@ -66,13 +66,31 @@ def progress_on(console: Console, *, quiet: bool = False) -> Iterator[Callable[[
 
 
 def print_evaluation(
-    console: Console, views: list[CellView], percents: list[int], fill: Fill, areas: Mapping[int, float]
+    console: Console,
+    views: list[CellView],
+    percents: list[int],
+    fill: Fill,
+    areas: Mapping[int, float],
+    further: Sequence[str] = (),
 ) -> None:
-    """Print error over occlusion and, of the uncovered images, calibration: mean ± SE, a dash for a hole."""
+    """Print error over occlusion and, of the uncovered images, calibration: mean ± SE, a dash for a hole.
+
+    `further`: names of further test sets, whose error and calibration follow.
+    """
     covered = [percent for percent in percents if percent]
-    if not covered:
+    if covered:
+        _print_occluded(console, views, covered, fill, areas)
+    else:
         console.print(_table(views, _of("test", ERROR | CALIBRATION)))
-        return
+    for name in further:
+        console.print()
+        console.print(Text(dataset(name).title), soft_wrap=True)
+        console.print(_table(views, _of(metric_prefix(0, None, name), ERROR | CALIBRATION)))
+
+
+def _print_occluded(
+    console: Console, views: list[CellView], covered: list[int], fill: Fill, areas: Mapping[int, float]
+) -> None:
     errors = {f"{metric_prefix(percent, fill)}/top1_error": (f"{percent} %", 2) for percent in (0, *covered)}
     with_what = COLOUR[fill]
     if all(percent in areas for percent in covered):
@@ -82,14 +100,6 @@ def print_evaluation(
     console.print()
     console.print(Text("calibration, nothing covered"))
     console.print(_table(views, _of("test", CALIBRATION)))
-
-
-def print_further(console: Console, views: list[CellView], names: Sequence[str]) -> None:
-    """Print error and calibration on further test sets."""
-    for name in names:
-        console.print()
-        console.print(Text(dataset(name).title), soft_wrap=True)
-        console.print(_table(views, _of(metric_prefix(0, None, name), ERROR | CALIBRATION)))
 
 
 def _of(prefix: str, columns: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
