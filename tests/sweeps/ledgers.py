@@ -173,7 +173,8 @@ def made_up_evaluation(
             measured=2000.0 + (seed or 0),
             metrics={"top1_error": error + (seed or 0), "adaptive_ece": error / 2},
             reliability={},
+            data=data,
         )
-        for percent, fill, seed, _ in wanted
+        for percent, fill, seed, data in wanted
     ]
     return Evaluation(version=version, origin=origin, measurements=measurements)

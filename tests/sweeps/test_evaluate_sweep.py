@@ -16,7 +16,7 @@ from sweeps import launched
 from sweeps.cli import evaluate as cli_evaluate
 from sweeps.cli.evaluate_text import evaluation_json, print_evaluation, print_what_lacks, progress_on
 from sweeps.cli.options import percents_of
-from sweeps.evaluate import Job, Outcome, areas, cell_views, evaluate
+from sweeps.evaluate import Job, Outcome, areas, cell_views, evaluate, unfit_tests
 from sweeps.launch.preflight import Refused
 from sweeps.survey import survey
 from tests.conftest import Softaug
@@ -117,6 +117,21 @@ def test_without_occlusion_there_is_one_table(store: Store) -> None:
     heading, row, _ = on.file.getvalue().splitlines()
     assert heading.split()[:4] == ["cell", "n", "top-1", "error"]
     assert " ".join(row.split()).startswith("standard crop 2/2 3.00 ± 1.00 1.50 ± 0.50")
+
+
+def test_further_test_sets_have_a_table_each(store: Store) -> None:
+    on, wanted = Console(file=StringIO(), width=120, color_system=None), conditions([], "mean", 3, ["imagenet-v2"])
+    ledgers.evaluate(folder(store, FIRST), 2.0, wanted)
+    ledgers.evaluate(folder(store, SECOND), 4.0, wanted)
+    print_evaluation(on, cell_views(store, SWEEP, tuple(wanted)), [0], "mean", {}, ["imagenet-v2"])
+    assert isinstance(on.file, StringIO)
+    *_, gap, title, heading, row, _ = (" ".join(line.split()) for line in on.file.getvalue().splitlines())
+    assert (gap, title) == ("", "ImageNet-V2 matched-frequency")
+    assert heading.startswith("cell n top-1 error % ECE %")
+    assert row.startswith("standard crop 2/2 3.00 ± 1.00")
+    assert unfit_tests(SWEEP, ["imagenet-v2"]) == [
+        "--test-on imagenet-v2 is for networks trained on imagenet; small@paper trains on digits"
+    ]
 
 
 def test_why_trials_are_not_evaluated_is_told_with_cell_and_seed(
