@@ -130,7 +130,7 @@ def test_further_test_sets_have_a_table_each(store: Store) -> None:
     assert heading.startswith("cell n top-1 error % ECE %")
     assert row.startswith("standard crop 2/2 3.00 ± 1.00")
     assert unfit_tests(SWEEP, ["imagenet-v2"]) == [
-        "--test-on imagenet-v2 is for networks trained on imagenet; small@paper trains on digits"
+        "--test-on imagenet-v2 is for networks trained on imagenet; small@smoke trains on digits"
     ]
 
 
