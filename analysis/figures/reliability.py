@@ -21,7 +21,7 @@ from softaug.estimate import Estimate
 Styles = Mapping[str, dict[str, Any]]  # line label -> colour and marker
 Eces = Mapping[str, Mapping[str, Estimate]]  # panel -> line -> percent
 
-COLUMNS = 4
+COLUMNS = 4  # at most
 TICKS = (0, 0.5, 1)
 TITLE_LETTERS, TITLE_LINE_IN = 24, 0.13
 ECE_POINTS = 6.0  # size of the numbers in a panel
@@ -64,8 +64,8 @@ def draw_reliability(
 
     `eces`: expected calibration errors, percent, to stand in the panels in the colours of their curves.
     """
-    columns = min(COLUMNS, len(panels))
-    rows = ceil(len(panels) / columns)
+    rows = ceil(len(panels) / COLUMNS)
+    columns = ceil(len(panels) / rows)
     styles = {label: line_style(i) for i, label in enumerate(dict.fromkeys(chain.from_iterable(panels.values())))}
     with rc_context(PRINT):
         width = PAGE_IN if columns > 2 else COLUMN_IN
@@ -95,7 +95,7 @@ def _draw_panel(
     for label, curve in curves.items():
         axes.plot(*_filled(curve), markersize=3, linewidth=1, **styles[label])
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=TICKS, yticks=TICKS)
-    axes.set_title(fill(name, TITLE_LETTERS), fontsize=7)
+    axes.set_title(_in_lines(name), fontsize=7)
 
 
 def _write_eces(axes: Axes, eces: Mapping[str, Estimate], styles: Styles) -> None:
@@ -116,7 +116,11 @@ def _write_eces(axes: Axes, eces: Mapping[str, Estimate], styles: Styles) -> Non
 
 
 def _title_lines(panels: Iterable[str]) -> int:
-    return max((fill(name, TITLE_LETTERS).count("\n") + 1 for name in panels), default=1)
+    return max((_in_lines(name).count("\n") + 1 for name in panels), default=1)
+
+
+def _in_lines(title: str) -> str:
+    return fill(title.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), TITLE_LETTERS)
 
 
 def _add_legend(

@@ -41,9 +41,7 @@ def evaluate(
         int, typer.Option(min=FEWEST_SEEDS, max=100, help="Places of the patch to average over.")
     ] = FEWEST_SEEDS,
     fill: Annotated[Fill, typer.Option(help="What the patch shows.")] = "mean",
-    test_on: Annotated[
-        list[FurtherTest] | None, typer.Option(metavar="NAME", help="A further test set: imagenet-v2.")
-    ] = None,
+    test_on: Annotated[FurtherTest | None, typer.Option(help="A further test set.")] = None,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at once; default: what fits.")] = None,
     offline: Annotated[bool, typer.Option(help="Leave MLflow alone; `softaug sync` brings it level later.")] = False,
     as_json: JsonOption = False,
@@ -60,7 +58,7 @@ def evaluate(
     # What enters no table is not evaluated on test images.
     wanted = wanted.model_copy(update={"search_cells": [], "former": []})
     uri = None if offline else tracking_uri_of(opened, tracking_uri)
-    further = list(test_on or ())
+    further = [test_on] if test_on else []
     problems = unfit_tests(wanted, further) + (unreachable_tracking(uri, wanted.experiment) if uri else [])
     if problems:
         raise Refused(problems)
