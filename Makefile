@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow check format benchmarks check-gpu secrets up down lock system-packages clean
+.PHONY: install demo test test-slow check format results benchmarks check-gpu secrets up down lock system-packages clean
 
 install: .venv/installed
 
@@ -51,6 +51,21 @@ benchmarks: install
 	$(BIN)/python benchmarks/outage.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/concurrency.py
+
+# What results/ keeps: under an hour on two CPU cores, a minute if ./runs has the trials.
+results: install
+	for sweep in figure-3 table-1; do \
+	  $(BIN)/softaug launch $$sweep --scale laptop && \
+	  $(BIN)/softaug figure $$sweep --scale laptop --out results && \
+	  $(BIN)/softaug table $$sweep --scale laptop > results/$$sweep@laptop/table.md && \
+	  $(BIN)/softaug table $$sweep --scale laptop --format csv > results/$$sweep@laptop/table.csv && \
+	  $(BIN)/softaug status $$sweep --scale laptop --json > results/$$sweep@laptop/ledger.json && \
+	  $(BIN)/python results/runs.py $$sweep@laptop > results/$$sweep@laptop/runs.csv || exit; \
+	done
+	$(BIN)/softaug table 1 --scale laptop > results/table-1@laptop/paper-table-1.md
+	$(BIN)/softaug table 1 --scale laptop --format csv > results/table-1@laptop/paper-table-1.csv
+	$(BIN)/softaug table 1 --scale laptop --format latex > results/table-1@laptop/paper-table-1.tex
+	$(BIN)/softaug claims --scale laptop --format markdown > results/claims.md
 
 # On a machine with a GPU: parity with the CPU, no host synchronisation, throughput.
 check-gpu: install
