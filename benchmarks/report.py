@@ -34,6 +34,7 @@ from sweeps import launched
 from sweeps.files.expand import resolve
 from sweeps.resolved import ResolvedSweep
 from trainables import launches
+from trainables.folder_store import FolderStore
 from trainables.ledger import Attempt, End, Row, TrialFolder
 from trainables.store import Store
 
@@ -53,7 +54,7 @@ figure: {{kind: softening-over-sigma, x: sigma, lines: {{target: k, weight: k, b
 """
 
 
-class QuickStore(Store):
+class QuickStore(FolderStore):
     """A store that does not wait for the disk."""
 
     def write(self, path: str, content: bytes) -> None:
