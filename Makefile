@@ -22,7 +22,7 @@ test: check
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: install
-	$(BIN)/python -m pytest -m "slow and not alone" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "slow and not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m "slow and alone"
 
 check: install

@@ -23,6 +23,13 @@ SOFTAUG = Path(sys.executable).with_name("softaug")
 
 Softaug = Callable[..., "subprocess.CompletedProcess[str]"]
 
+LONGEST = "test_readme.py"  # minutes in one file, which would be the last
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest file, so that of two processes none waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
