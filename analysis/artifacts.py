@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -16,6 +17,8 @@ from analysis.runs import TrialRun, Unreadable
 from trainables.evaluation import FILE, Evaluation
 
 AT_ONCE = 16
+
+Content = TypeVar("Content")
 
 
 class Artifacts:
@@ -50,12 +53,27 @@ class Artifacts:
             ) from error
 
     def curve(self, cell: CellRuns) -> Curve | None:
-        """Return a cell's reliability, pooled over its seeds; None for a hole."""
-        return None if cell.problems else pool([read_curve(path) for path in self.paths(cell.runs, "reliability.json")])
+        """Return a cell's reliability, pooled over its seeds; None for a hole. Raises Unreadable."""
+        if cell.problems:
+            return None
+        paths = zip(cell.runs, self.paths(cell.runs, "reliability.json"), strict=True)
+        return pool([_content(run, path, read_curve) for run, path in paths])
 
     def evaluation(self, run: TrialRun) -> Evaluation | None:
-        """Return a run's evaluation, None if it has none."""
-        return read_evaluation(self.path(run, FILE)) if run.state == "finished" and run.evaluated else None
+        """Return a run's evaluation, None if it has none. Raises Unreadable."""
+        if run.state != "finished" or not run.evaluated:
+            return None
+        return _content(run, self.path(run, FILE), read_evaluation)
+
+
+def _content(run: TrialRun, path: Path, read: Callable[[Path], Content]) -> Content:
+    try:
+        return read(path)
+    except (ValueError, LookupError, TypeError) as error:
+        raise Unreadable(
+            f"MLflow run {run.run_id}: its {path.name} is not as softaug writes it; delete that run in MLflow, then run "
+            "`softaug sync`"
+        ) from error
 
 
 def read_evaluation(path: Path) -> Evaluation:

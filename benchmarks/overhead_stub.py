@@ -26,6 +26,7 @@ def stub_fit(*_arguments: Any, **_options: Any) -> "Iterator[Any]":
 
     nothing = torch.zeros(16)
     samples = Samples(torch.zeros(16, 1, 8, 8, dtype=torch.uint8), nothing.long(), nothing, nothing)
+    bins = ("count", "accuracy", "confidence")
     names = ("test/top1_error", "test/ece", "test/nll", "test/brier")
-    final = Final(dict.fromkeys(names, 1.0), {"weight": nothing}, {"count": [0.0]}, samples)
+    final = Final(dict.fromkeys(names, 1.0), {"weight": nothing}, {name: [0.0] for name in bins}, samples)
     yield Epoch(1, {"train/kl": 1.0, "train/lr": 0.1}, True, final, {"epoch": torch.tensor(1)})
