@@ -71,8 +71,8 @@ def _content(run: TrialRun, path: Path, read: Callable[[Path], Content]) -> Cont
         return read(path)
     except (ValueError, LookupError, TypeError) as error:
         raise Unreadable(
-            f"MLflow run {run.run_id}: its {path.name} is not as softaug writes it; delete that run in MLflow, then run "
-            "`softaug sync`"
+            f"MLflow run {run.run_id}: its {path.name} is not as softaug writes it; delete that run in MLflow, then "
+            "run `softaug sync`"
         ) from error
 
 
