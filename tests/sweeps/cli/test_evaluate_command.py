@@ -133,7 +133,7 @@ def test_networks_of_other_classes_are_not_tested_on_imagenet_v2(store: Path, so
     ran = softaug("evaluate", "tiny", "--store", store, "--test-on", "imagenet-v2")
     assert (ran.returncode, ran.stdout) == (2, "")
     told = " ".join(ran.stderr.split())
-    assert "--test-on imagenet-v2 is for networks trained on imagenet; tiny@default trains on digits" in told
+    assert "--test-on imagenet-v2 is for networks trained on imagenet; tiny@paper trains on digits" in told
     assert evaluations(store) == [None] * 4
 
 
