@@ -28,7 +28,7 @@ from tests.sweeps.mlflow_contents import contents, differing
 EPOCHS, IMAGES = 160, 400  # a sweep that goes on for a minute and a half, and at most ten rows a second
 EXPERIMENT = "tiny@paper"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True)
