@@ -23,9 +23,8 @@ DECLARED: Mapping[FigureKind, Callable[[Results], Drawn]] = {
     "offset-range": offset_range,
     "error-over-occlusion": error_over_occlusion,
 }
-OF_THE_METHOD = {
-    "figure-2": "analysis.figures.softening_curves:softening_curves"
-}  # with torch: imported when asked for
+# With torch: imported when asked for.
+OF_THE_METHOD = {"figure-2": "analysis.figures.softening_curves:softening_curves"}
 
 
 def figure(sweep: ResolvedSweep, *, tracking_uri: str, out: Path) -> list[Path]:

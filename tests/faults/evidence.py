@@ -5,7 +5,6 @@ The history is what the trials' own processes wrote outside the store (see site/
 
 import json
 import tempfile
-import time
 from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ Json = dict[str, Any]
 Point = tuple[int, float]  # step, value
 
 AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}  # they notice the death of their raylet after a minute
-GONE_WITHIN_S = 10.0
 STARTED_WITHIN_S = 120.0  # a process notes that it is there so soon after its start
 
 
@@ -128,13 +126,9 @@ def read_runs(tracking_uri: str) -> list[Run]:
 def leftovers(store: Path, history: Path, launched: list[int], running: Container[int] = ()) -> Iterator[str]:
     """Say what launches with these process ids left behind: processes, folders of Ray and Tune, temporary files.
 
-    The processes `running` are a cluster's, which goes on. Those of Ray that had just begun hear of its end a little
-    later, so they have some seconds.
+    The processes `running` are a cluster's, which goes on.
     """
-    until = time.monotonic() + GONE_WITHIN_S
-    while (found := alive(history, history.parent, agents=False, running=running)) and time.monotonic() < until:
-        time.sleep(0.1)
-    for process in found:
+    for process in alive(history, history.parent, agents=False, running=running):
         yield f"process {process}"
     folders = [path for pid in launched for path in Path(tempfile.gettempdir()).glob(f"softaug-ray-{pid}-*")]
     folders += [path for path in store.rglob("tune-*") if path.is_dir()]
