@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -65,13 +66,14 @@ def per_sample_pipeline(recipe: Recipe) -> Callable[[Image.Image], object]:
     """Return torchvision's transforms for a recipe, for one image."""
     policies = {"rand-augment": transforms.RandAugment, "trivial-augment": transforms.TrivialAugmentWide}
     soft = recipe.softening is not None
-    return transforms.Compose(
+    pipeline: Callable[[Image.Image], object] = transforms.Compose(
         ([] if soft else [transforms.RandomCrop(32, padding=4)])
         + [transforms.RandomHorizontalFlip()]
         + ([policies[recipe.policy.kind]()] if recipe.policy is not None else [])
         + [transforms.ToTensor(), transforms.Normalize(KNOWN.mean, KNOWN.std)]
         + ([GaussianCrop(0.3), soften] if soft else [])
     )
+    return pipeline
 
 
 def per_sample(pipeline: Callable[[Image.Image], object], pictures: list[Image.Image], labels: Tensor) -> None:
@@ -96,7 +98,7 @@ def compare(name: str, pixels: Tensor, labels: Tensor, pictures: list[Image.Imag
     batched(augmentation, pixels, labels, epoch=1)
     ours, peer = [], []
     for number in range(1, ROUNDS + 1):
-        ours.append(images_per_second(lambda epoch=number: batched(augmentation, pixels, labels, epoch)))
+        ours.append(images_per_second(partial(batched, augmentation, pixels, labels, number)))
         peer.append(images_per_second(lambda: per_sample(pipeline, pictures, labels)))
     rate, peer_rate = statistics.median(ours), statistics.median(peer)
     print(f"{name:<32}{rate:10,.0f}{peer_rate:10,.0f}{rate / peer_rate:8.1f}")

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 NODES, CPUS = 4, 6
 SLOTS = NODES * CPUS
@@ -85,16 +86,18 @@ def launched(folder: Path, address: str) -> dict[str, Any]:
 
     from sweeps.cli.live import live_view
     from sweeps.files.expand import resolve
-    from sweeps.launch import train
     from sweeps.launch.launch import Settings, launch
     from trainables.ledger import TrialFolder
     from trainables.store import open_store
 
-    train.Trial = concurrency_stub.WaitingTrial
     sweep, store = resolve(SWEEP, "concurrency.yaml", seeds=range(TRIALS)), open_store(folder / "runs")
-    uri = f"sqlite:///{store.root / 'mlflow.db'}"
+    uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
     started = time.time()
-    with (folder / "log.txt").open("w") as log, live_view(Console(file=log, width=120), store, sweep) as view:
+    with (
+        mock.patch("sweeps.launch.train.Trial", concurrency_stub.WaitingTrial),
+        (folder / "log.txt").open("w") as log,
+        live_view(Console(file=log, width=120), store, sweep) as view,
+    ):
         outcome = launch(sweep, Settings(store, None, uri, address=address), view)
     used = resource.getrusage(resource.RUSAGE_SELF)
     if outcome.survey.count("finished") != TRIALS or outcome.missing_in_mlflow:

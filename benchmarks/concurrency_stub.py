@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ray
 from overhead_stub import stub_fit
@@ -18,10 +19,8 @@ class WaitingTrial(Trial):
     """Trains nothing, and ends only when it was not alone; everything else is real."""
 
     def step(self) -> dict[str, Any]:
-        import trainables.attempt
-
-        trainables.attempt.fit = waiting_fit
-        return super().step()
+        with mock.patch("trainables.attempt.fit", waiting_fit):
+            return super().step()
 
 
 def waiting_fit(*_arguments: Any, **_options: Any) -> "Iterator[Any]":

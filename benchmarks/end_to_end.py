@@ -14,18 +14,18 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from plain_pytorch import Arrays, Cropped, Pictures, softened, top1_error, weighted_kl
+from plain_pytorch import Cropped, Pictures, arrays, softened, top1_error, weighted_kl
 from scipy import stats
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from softaug.arrays import load
-from softaug.data import Images, Splits, split
+from softaug.data import AnyImages, Images, Splits, split
 from softaug.datasets import dataset
 from softaug.fit import fit
 from softaug.models.resnet import resnet18
@@ -54,10 +54,6 @@ def recipe_of(autocast: str, seed: int) -> Recipe:
     )
 
 
-def _arrays(images: Images) -> Arrays:
-    return images.pixels[:, 0].numpy(), images.labels.numpy().astype(np.int64)
-
-
 def _to_normalised() -> list[Any]:
     return [transforms.ToTensor(), transforms.Normalize(KNOWN.mean, KNOWN.std)]
 
@@ -65,9 +61,9 @@ def _to_normalised() -> list[Any]:
 class Peer:
     """The plain recipe."""
 
-    def __init__(self, train: Images, steps: int) -> None:
+    def __init__(self, train: AnyImages, steps: int) -> None:
         pipeline = [transforms.RandomHorizontalFlip(), transforms.RandAugment(), *_to_normalised()]
-        pictures = Pictures(_arrays(train), transforms.Compose(pipeline))
+        pictures = Pictures(arrays(train), transforms.Compose(pipeline))
         self.loader = DataLoader(Cropped(pictures, SIGMA), batch_size=BATCH, shuffle=True)
         self.model = resnet18(64, in_channels=1, classes=KNOWN.classes)
         self.optimizer = torch.optim.SGD(self.model.parameters(), LR, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -87,13 +83,14 @@ class Peer:
 
 def throughput(splits: Splits) -> None:
     """Print the medians of images per second, and the ratios."""
+    assert isinstance(splits.train, Images)
     few = Images(splits.train.pixels[: STEPS * BATCH], splits.train.labels[: STEPS * BATCH])
     short = Splits(few, None, Images(few.pixels[:BATCH], few.labels[:BATCH]))
     peer = Peer(few, STEPS * ROUNDS)
     sides: dict[str, Callable[[], object]] = {"plain PyTorch": peer.train_an_epoch}
     for autocast in ("float32", "bfloat16"):
         ours = Supervised(recipe_of(autocast, 0), short, torch.device("cpu"))
-        sides[f"softaug, {autocast}"] = lambda ours=ours: ours.train(1, lambda: False)
+        sides[f"softaug, {autocast}"] = partial(ours.train, 1, lambda: False)
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(ROUNDS):
         for name, train in sides.items():
@@ -109,7 +106,7 @@ def throughput(splits: Splits) -> None:
 
 def accuracy(splits: Splits, autocast: str) -> None:
     """Print the mean test errors of both sides and the interval of their difference."""
-    test = Pictures(_arrays(splits.test), transforms.Compose(_to_normalised()))
+    test = Pictures(arrays(splits.test), transforms.Compose(_to_normalised()))
     ours, peer = [], []
     for seed in SEEDS:
         *_, last = fit(recipe_of(autocast, seed), splits, device=torch.device("cpu"))
@@ -123,9 +120,8 @@ def accuracy(splits: Splits, autocast: str) -> None:
         print(f"seed {seed}: test error {ours[-1]:.2f} % (softaug, {autocast}), {peer[-1]:.2f} % (plain)", flush=True)
     difference = stats.ttest_ind(ours, peer, equal_var=False)
     low, high = difference.confidence_interval(0.95)
-    print(
-        f"mean {np.mean(ours):.2f} % and {np.mean(peer):.2f} %; 95 % interval of the difference {low:.2f} to {high:.2f}"
-    )
+    means = f"{statistics.mean(ours):.2f} % and {statistics.mean(peer):.2f} %"
+    print(f"mean {means}; 95 % interval of the difference {low:.2f} to {high:.2f}")
 
 
 def main() -> None:

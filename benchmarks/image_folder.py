@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def soft_crop(image: Image.Image, cut: list[int]) -> Image.Image:
     canvas = functional.resize(image, 224)
     margins = [max(-left, 0), max(-top, 0), max(left + box_width - width, 0), max(top + box_height - height, 0)]
     padded = functional.pad(canvas, margins, fill=(124, 116, 104))
-    return functional.resized_crop(padded, max(top, 0), max(left, 0), box_height, box_width, [224, 224])
+    cropped: Image.Image = functional.resized_crop(padded, max(top, 0), max(left, 0), box_height, box_width, [224, 224])
+    return cropped
 
 
 def per_sample(recipe: Recipe, images: FolderImages, epoch: int) -> None:
@@ -123,9 +125,9 @@ def compare(name: str, images: FolderImages) -> None:
     augmentation = Augmentation.of(recipe, CPU)
     worker, ours, peer = [], [], []
     for number in range(1, ROUNDS + 1):
-        worker.append(images_per_second(lambda epoch=number: worker_alone(recipe, images, epoch)))
-        ours.append(images_per_second(lambda epoch=number: batched(augmentation, images, epoch)))
-        peer.append(images_per_second(lambda epoch=number: per_sample(recipe, images, epoch)))
+        worker.append(images_per_second(partial(worker_alone, recipe, images, number)))
+        ours.append(images_per_second(partial(batched, augmentation, images, number)))
+        peer.append(images_per_second(partial(per_sample, recipe, images, number)))
     handed, rate, peer_rate = (statistics.median(rates) for rates in (worker, ours, peer))
     print(f"{name:<36}{handed:10,.0f}{rate:10,.0f}{peer_rate:12,.0f}{handed / peer_rate:14.2f}{rate / peer_rate:14.2f}")
 

@@ -18,7 +18,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -109,7 +111,8 @@ def launch(folder: Path, epochs: int, away: tuple[float, float] | None) -> float
 
 
 def _take_away(server: Server, process: "subprocess.Popen[bytes]", started: float, away: tuple[float, float]) -> None:
-    for moment, act in zip(away, (server.kill, lambda: server.start(wait=False)), strict=True):
+    acts: list[Callable[[], None]] = [server.kill, partial(server.start, wait=False)]
+    for moment, act in zip(away, acts, strict=True):
         with suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, moment - (time.perf_counter() - started)))
             raise SystemExit("the launch ended before the outage did; use more --epochs")
@@ -120,6 +123,7 @@ def finished_runs(url: str) -> int:
     """Return how many runs of the sweep MLflow shows as finished: six trials and two cells."""
     client = MlflowClient(url)
     experiment = client.get_experiment_by_name("outage@paper")
+    assert experiment is not None
     return len(client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'"))
 
 

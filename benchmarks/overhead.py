@@ -12,6 +12,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 SLOTS = 2
 SWEEP = """
@@ -75,10 +76,8 @@ def main() -> None:
         if arguments.stubs:
             import overhead_stub
 
-            from sweeps.launch import train
-
-            train.Trial = overhead_stub.StubTrial
-            without, with_tracker = overhead(Path(temporary) / "stubs", arguments.stubs)
+            with mock.patch("sweeps.launch.train.Trial", overhead_stub.StubTrial):
+                without, with_tracker = overhead(Path(temporary) / "stubs", arguments.stubs)
             print(f"{arguments.stubs} stub trials: {with_tracker:.3f} s a trial, {without:.3f} s to the end")
 
 

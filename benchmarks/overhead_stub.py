@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 from trainables.trial import Trial
 
@@ -10,10 +11,8 @@ class StubTrial(Trial):
     """Trains nothing; everything else is real."""
 
     def step(self) -> dict[str, Any]:
-        import trainables.attempt
-
-        trainables.attempt.fit = stub_fit
-        return super().step()
+        with mock.patch("trainables.attempt.fit", stub_fit):
+            return super().step()
 
 
 def stub_fit(*_arguments: Any, **_options: Any) -> "Iterator[Any]":

@@ -9,8 +9,16 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from softaug.data import AnyImages, Images
+
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (N, height, width), labels (N,)
 Sample = tuple[Tensor, int, float]  # image, label, the part of it that is seen
+
+
+def arrays(images: AnyImages) -> Arrays:
+    """Return the grey images of a data set that is held in memory, as NumPy's arrays."""
+    assert isinstance(images, Images)
+    return images.pixels[:, 0].numpy(), images.labels.numpy().astype(np.int64)
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 import torch
-from plain_pytorch import Arrays, Cropped, Pictures, Sample, softened, top1_error, weighted_kl
+from plain_pytorch import Arrays, Cropped, Pictures, Sample, arrays, softened, top1_error, weighted_kl
 from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 from torch import Tensor
@@ -38,10 +38,10 @@ SOFT_TARGETS = ("soft target", "soft target & weight")
 SOFT_WEIGHTS = ("soft weight", "soft target & weight")
 
 
-def training_loader(arrays: Arrays, arm: str, sigma: float) -> DataLoader[Sample]:
+def training_loader(images: Arrays, arm: str, sigma: float) -> DataLoader[Sample]:
     """Return shuffled batches of an arm; the standard crop is torchvision's."""
     standard = [transforms.RandomCrop(8, padding=1)] if arm == "standard crop" else []
-    pictures = Pictures(arrays, transforms.Compose([*standard, *to_normalised()]))
+    pictures = Pictures(images, transforms.Compose([*standard, *to_normalised()]))
     return DataLoader(Cropped(pictures, sigma), batch_size=BATCH, shuffle=True, num_workers=0)
 
 
@@ -86,8 +86,7 @@ def train(config: dict[str, Any], train_set: Arrays, test_set: Arrays) -> None:
 def load_digits() -> tuple[Arrays, Arrays]:
     """Return the 300 training and 1,497 test images of the quickstart."""
     splits = split(load("digits", None), Data(name="digits", train_images=300))
-    train_set, test_set = ((part.pixels[:, 0].numpy(), part.labels.numpy()) for part in (splits.train, splits.test))
-    return train_set, test_set
+    return arrays(splits.train), arrays(splits.test)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 SLOTS = 2
 SEEDS = 10
@@ -78,16 +79,18 @@ def measure(folder: Path, trials: int, *, offline: bool) -> dict[str, float]:
 
     from sweeps.cli.live import live_view
     from sweeps.files.expand import resolve
-    from sweeps.launch import train
     from sweeps.launch.launch import Settings, launch
     from trainables.ledger import TrialFolder
     from trainables.store import open_store
 
-    train.Trial = overhead_stub.StubTrial
     sweep, store = resolve(sweep_of(trials), "scale.yaml"), open_store(folder / "runs")
-    uri = None if offline else f"sqlite:///{store.root / 'mlflow.db'}"
+    uri = None if offline else f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
     started = time.time()
-    with (folder / "log.txt").open("w") as log, live_view(Console(file=log, width=120), store, sweep) as view:
+    with (
+        mock.patch("sweeps.launch.train.Trial", overhead_stub.StubTrial),
+        (folder / "log.txt").open("w") as log,
+        live_view(Console(file=log, width=120), store, sweep) as view,
+    ):
         outcome = launch(sweep, Settings(store, None, uri, max_concurrent=SLOTS), view)
     used = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -153,14 +153,17 @@ def idle(folder: Path) -> None:
     softaug = [str(Path(sys.executable).with_name("softaug"))]
     started = time.perf_counter()
     launched = subprocess.run(
-        [*softaug, "launch", "search-joint", "--scale", "smoke", "--store", store, "--max-concurrent", str(SLOTS)],
+        [*softaug, "launch", "search-joint", "--scale", "smoke", "--store", str(store), "--max-concurrent", str(SLOTS)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if launched.returncode:
         raise SystemExit(launched.stdout + launched.stderr)
     after = time.perf_counter()
-    report = [*softaug, "report", "search-joint", "--scale", "smoke", "--store", store, "--out", folder / "report"]
-    reported = subprocess.run(report, capture_output=True, text=True, check=False)
+    reported = subprocess.run(
+        [*softaug, "report", "search-joint", "--scale", "smoke", "--store", str(store),
+         "--out", str(folder / "report")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if reported.returncode:
         raise SystemExit(reported.stdout + reported.stderr)
     done = time.perf_counter()

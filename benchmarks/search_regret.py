@@ -14,8 +14,8 @@ import statistics
 
 from scipy import stats
 
-from sweeps.search.search import Budget, Parameter, SamplerName, Search, Values
-from sweeps.search.study import Asker, Outcome
+from sweeps.search.search import Budget, Outcome, Parameter, SamplerName, Search, Values
+from sweeps.search.study import Asker
 
 CELLS, REPETITIONS, IN_FLIGHT = 40, 50, 4
 BEST_SIGMA, BEST_K, LEAST, WORSE = 0.3, 2.0, 18.0, 5.0  # percent of top-1 error: the least, and how much worse it gets

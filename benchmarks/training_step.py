@@ -51,6 +51,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = Recipe.model_validate({"data": {"name": "fashion-mnist"}, "model": {"name": "resnet8"}, "seed": 0})
     images = split(load("fashion-mnist", Path("data")), recipe.data).train
+    assert isinstance(images, Images)
     for name, (_, steps, target) in NETWORKS.items():
         few = Images(images.pixels[: steps * BATCH], images.labels[: steps * BATCH])
         splits = Splits(few, None, Images(few.pixels[:BATCH], few.labels[:BATCH]))
