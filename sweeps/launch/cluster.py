@@ -10,9 +10,11 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from sweeps.launch.preflight import Refused
 from sweeps.resolved import Resources
@@ -20,6 +22,7 @@ from trainables.launches import process_exists
 
 FOLDER = "softaug-ray-"
 OBJECT_STORE_BYTES = 1_000_000_000
+ENDED_WITHIN_S = 10.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -126,11 +129,28 @@ def fitting(node: Mapping[str, float], needs: Resources) -> int:
 
 
 def remove_abandoned() -> None:
-    """Delete what killed launches of this machine left behind: folders of processes that are gone."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        process = folder.name.removeprefix(FOLDER).partition("-")[0]
-        if not process_exists(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
+    """End and delete what killed launches of this machine left behind: processes of their Ray, and its folders.
+
+    An agent notices the end of its Ray after a minute, a worker that was only just starting on a busy machine as late.
+    """
+    folders = Path(tempfile.gettempdir()).glob(f"{FOLDER}*")
+    abandoned = [each for each in folders if not process_exists(int(each.name.removeprefix(FOLDER).partition("-")[0]))]
+    if abandoned:
+        _end_processes(abandoned)
+    for folder in abandoned:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_processes(folders: list[Path]) -> None:
+    """Kill the processes that write to a file in one of these folders: every process of a Ray has its log there."""
+    ended = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            written = [Path(file.path) for file in process.open_files() if file.mode != "r"]
+            if any(folder in path.parents for path in written for folder in folders):
+                process.kill()
+                ended.append(process)
+    psutil.wait_procs(ended, timeout=ENDED_WITHIN_S)
 
 
 def _silence() -> None:

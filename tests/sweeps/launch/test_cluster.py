@@ -1,13 +1,17 @@
 """Ray for one launch: what it says when it does not start becomes a line, and nothing is left of it."""
 
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
-from sweeps.launch.cluster import cluster
+from sweeps.launch.cluster import cluster, remove_abandoned
 from sweeps.launch.preflight import Refused
 
 
@@ -54,3 +58,30 @@ def test_rays_folder_is_for_its_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_
     with cluster("local"):
         assert 0o700 in modes
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_launch_left_running_is_ended_and_deleted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    abandoned, alive = tmp_path / f"softaug-ray-{killed.pid}-a", tmp_path / f"softaug-ray-{os.getpid()}-b"
+    opened = {}
+    for folder, mode in ((abandoned, "a"), (abandoned, "r"), (alive, "a")):
+        log = folder / "r" / "logs" / "worker.out"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+        script = f"import sys; file = open({str(log)!r}, {mode!r}); print('opened', flush=True); sys.stdin.read()"
+        opened[folder, mode] = subprocess.Popen(
+            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+    try:
+        assert [each.stdout.readline() for each in opened.values() if each.stdout] == [b"opened\n"] * 3
+        remove_abandoned()
+        there = {how: psutil.pid_exists(each.pid) for how, each in opened.items()}
+        assert there == {(abandoned, "a"): False, (abandoned, "r"): True, (alive, "a"): True}
+        assert list(tmp_path.iterdir()) == [alive]
+    finally:
+        for each in opened.values():
+            each.communicate()
