@@ -34,6 +34,8 @@ def killed_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     struck = [key for (_, seed), key in trial_keys(sweep).items() if seed == 1]
     kinds = zip(("killed", "terminated"), struck, strict=True)
     poisons = [{"kind": kind, "key": key, "epoch": 5, "attempts": [1]} for kind, key in kinds]
-    opened.launch(sweep, "--checkpoint-every", 0, poisons=poisons).ended(0)
+    launch = opened.launch(sweep, "--checkpoint-every", 0, poisons=poisons)
+    launch.ended(0)
+    assert "(raylet)" not in launch.output, "Ray's obituaries are not shown"
     yield opened
     opened.close()

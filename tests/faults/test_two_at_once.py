@@ -6,10 +6,12 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.faults.evidence import read_runs
 from tests.faults.scenes import Launch, Scene, measured, tiny_sweep, trial_keys, until
+from tests.raylets import gone
 
 LAUNCHERS = 8
 REFUSED_S = 10.0  # eight processes on a small machine
@@ -58,12 +60,14 @@ def test_a_killed_owner_is_taken_over_at_once(scene: Scene) -> None:
     sweep = scene.sweep(tiny_sweep(epochs=60, seeds=[0]))
     first = scene.launch(sweep, "--checkpoint-every", 0)
     until(lambda: scene.events("saved"), "a checkpoint")
+    children = psutil.Process(first.process.pid).children(recursive=True)
     first.process.kill()
     first.ended(-signal.SIGKILL)
     second = scene.launch(sweep, "--checkpoint-every", 0)
     until(lambda: "starting Ray" in second.output, "the take-over")
     measured("F25: a killed launch taken over", time.time() - second.started)
     assert time.time() - second.started < TAKEN_OVER_S
+    until(lambda: all(map(gone, children)), "the end of what the first left running", within_s=10)
     second.ended(0)
     scene.doctor()
     scene.check()
