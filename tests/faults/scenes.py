@@ -24,6 +24,7 @@ from tests.raylets import Cluster
 
 SITE = Path(__file__).with_name("site")
 DEADLINE_S = 180.0
+ENDLESS = 100_000  # epochs, of a sweep that is to be stopped: hours on any machine
 AGENTS_OUTLIVE_S = 90.0  # Ray's agents notice the death of their raylet after a minute
 
 Event = dict[str, Any]
@@ -209,6 +210,19 @@ class Scene:
             f"the end of {evidence.alive(self.history, self.folder, agents=False)}",
             within_s=AGENTS_OUTLIVE_S,
         )
+
+
+def gate(folder: Path, at: str, by: str, name: str = "gate") -> dict[str, str]:
+    """Return a gate before a function's first call: a named pipe, which opens for all who wait at once."""
+    path = folder / name
+    os.mkfifo(path)
+    return {"at": at, "by": by, "pipe": str(path)}
+
+
+def open_gate(scene: Scene, shut: dict[str, str], waiting: int) -> None:
+    """Open a gate once so many processes wait before it."""
+    until(lambda: len(scene.events("at gate", pipe=shut["pipe"])) == waiting, f"{waiting} before {shut['at']}")
+    os.close(os.open(shut["pipe"], os.O_WRONLY))
 
 
 def _kill_tree(pid: int) -> None:

@@ -1,34 +1,19 @@
 """Two launches at once: of one sweep exactly one runs, of two sweeps each runs what the other does not."""
 
-import os
 import re
 import signal
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.faults.evidence import read_runs
-from tests.faults.scenes import Launch, Scene, measured, tiny_sweep, trial_keys, until
+from tests.faults.scenes import Launch, Scene, gate, measured, open_gate, tiny_sweep, trial_keys, until
 from tests.raylets import gone
 
 LAUNCHERS = 8
 REFUSED_S = 10.0  # eight processes on a small machine
 TAKEN_OVER_S = 20.0  # the start of a launch; nobody waits for a heartbeat to run out
-
-
-def gate(folder: Path, at: str, by: str, name: str = "gate") -> dict[str, str]:
-    """Return a gate before a function's first call: a named pipe, which opens for all who wait at once."""
-    path = folder / name
-    os.mkfifo(path)
-    return {"at": at, "by": by, "pipe": str(path)}
-
-
-def open_gate(scene: Scene, shut: dict[str, str], waiting: int) -> None:
-    """Open a gate once so many processes wait before it."""
-    until(lambda: len(scene.events("at gate", pipe=shut["pipe"])) == waiting, f"{waiting} before {shut['at']}")
-    os.close(os.open(shut["pipe"], os.O_WRONLY))
 
 
 @pytest.mark.slow

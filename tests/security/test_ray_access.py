@@ -18,7 +18,7 @@ from ray.core.generated import ray_client_pb2, ray_client_pb2_grpc
 from sweeps.launch.preflight_ray import unreachable_ray
 from tests import servers
 from tests.conftest import SOFTAUG
-from tests.faults.scenes import tiny_sweep, until
+from tests.faults.scenes import ENDLESS, tiny_sweep, until
 from tests.security.shipped import Secrets, answer, status
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ def test_a_launch_of_this_machine_opens_less_and_wants_its_own_token(
     """No dashboard, no Ray Client; and the token is nowhere but in the environment of its own processes."""
     sweep, home = tmp_path / "tiny.yaml", tmp_path / "home"
     home.mkdir()
-    sweep.write_text(tiny_sweep(epochs=5000, seeds=(0,)))
+    sweep.write_text(tiny_sweep(epochs=ENDLESS, seeds=(0,)))
     command = [str(SOFTAUG), "launch", str(sweep), "--store", str(tmp_path / "runs"), "--offline"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     log = tmp_path / "launch.log"

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import SOFTAUG, Softaug
-from tests.faults.scenes import tiny_sweep, until
+from tests.faults.scenes import ENDLESS, tiny_sweep, until
 from trainables import launches
 from trainables.ledger import TrialFolder
 from trainables.store import open_store
@@ -156,7 +156,7 @@ def interrupt(launch: "subprocess.Popen[str]", store: Path) -> None:
 def test_ctrl_c_keeps_the_last_epoch_the_next_launch_goes_on_and_nobody_else_may_meanwhile(
     softaug: Softaug, tmp_path: Path
 ) -> None:
-    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
+    sweep, store = write_sweep(tmp_path, ENDLESS), tmp_path / "runs"
     launch = started(sweep, store, "--seeds", "0")
     until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
     other = softaug("launch", sweep, "--store", store, "--seeds", "0")
