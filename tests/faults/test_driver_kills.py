@@ -124,7 +124,7 @@ def test_a_trial_whose_process_is_killed_runs_again_within_seconds(killed_trial:
 @pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_launch_that_is_asked_to_stop_is_out_in_time(scene: Scene, number: signal.Signals) -> None:
-    sweep = scene.sweep(tiny_sweep(epochs=ENDLESS, seeds=[0]))
+    sweep = scene.sweep(tiny_sweep(**ENDLESS, seeds=[0]))
     launch = scene.launch(sweep)
     until(lambda: len({event["trial"] for event in scene.events("kept")}) == 2, "rows of both trials")
     asked = time.monotonic()

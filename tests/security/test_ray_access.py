@@ -142,7 +142,7 @@ def test_a_launch_of_this_machine_opens_less_and_wants_its_own_token(
     """No dashboard, no Ray Client; and the token is nowhere but in the environment of its own processes."""
     sweep, home = tmp_path / "tiny.yaml", tmp_path / "home"
     home.mkdir()
-    sweep.write_text(tiny_sweep(epochs=ENDLESS, seeds=(0,)))
+    sweep.write_text(tiny_sweep(**ENDLESS, seeds=(0,)))
     command = [str(SOFTAUG), "launch", str(sweep), "--store", str(tmp_path / "runs"), "--offline"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     log = tmp_path / "launch.log"

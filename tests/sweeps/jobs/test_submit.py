@@ -314,7 +314,7 @@ def test_a_submitted_sweep_is_stopped_and_its_exit_code_arrives(
     head: servers.RayHead, softaug: Softaug, tmp_path: Path
 ) -> None:
     sweep, store = tmp_path / "long.yaml", tmp_path / "elsewhere"
-    sweep.write_text(tiny_sweep("long", epochs=ENDLESS, seeds=(0,)))
+    sweep.write_text(tiny_sweep("long", **ENDLESS, seeds=(0,)))
     command = [str(SOFTAUG), "submit", str(sweep), "--cluster", head.dashboard, "--offline", "--store", str(store)]
     following = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     until(lambda: list(store.glob("trials/*/*/0001/epochs.jsonl")), "the first rows")

@@ -21,9 +21,9 @@ EPOCHS = 100
 NUMBER = r"[0-9.]+"
 
 
-def write_sweep(folder: Path, epochs: int) -> Path:
+def write_sweep(folder: Path, **given: int) -> Path:
     path = folder / "tiny.yaml"
-    path.write_text(tiny_sweep(epochs=epochs))
+    path.write_text(tiny_sweep(**given))
     return path
 
 
@@ -52,7 +52,7 @@ def cells(softaug: Softaug, sweep: Path, store: Path) -> Any:
 def undisturbed(softaug: Softaug, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a sweep file and the store that one launch of it filled."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    sweep, store = write_sweep(folder, EPOCHS), folder / "runs"
+    sweep, store = write_sweep(folder, epochs=EPOCHS), folder / "runs"
     launched = softaug("launch", sweep, "--store", store)
     assert launched.returncode == 0, launched.stdout + launched.stderr
     return sweep, store
@@ -156,7 +156,7 @@ def interrupt(launch: "subprocess.Popen[str]", store: Path) -> None:
 def test_ctrl_c_keeps_the_last_epoch_the_next_launch_goes_on_and_nobody_else_may_meanwhile(
     softaug: Softaug, tmp_path: Path
 ) -> None:
-    sweep, store = write_sweep(tmp_path, ENDLESS), tmp_path / "runs"
+    sweep, store = write_sweep(tmp_path, **ENDLESS), tmp_path / "runs"
     launch = started(sweep, store, "--seeds", "0")
     until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
     other = softaug("launch", sweep, "--store", store, "--seeds", "0")

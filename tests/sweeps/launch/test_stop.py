@@ -12,6 +12,7 @@ from sweeps.launch import stop as stopping
 from sweeps.launch.preflight import Refused
 from sweeps.launch.stop import running_launch, stop
 from tests.conftest import Softaug
+from tests.faults.scenes import ENDLESS
 from tests.sweeps import ledgers
 from tests.sweeps.launch.test_launch import checkpoints, files, started, until, write_sweep
 from trainables import launches
@@ -19,7 +20,7 @@ from trainables.store import Store
 
 
 def test_a_launch_is_stopped_from_another_shell_and_keeps_its_last_epoch(softaug: Softaug, tmp_path: Path) -> None:
-    sweep, store = write_sweep(tmp_path, 2000), tmp_path / "runs"
+    sweep, store = write_sweep(tmp_path, **ENDLESS), tmp_path / "runs"
     launch = started(sweep, store, "--seeds", "0")
     until(lambda: files(store, "0001/epochs.jsonl"), "the first rows")
     stopped = softaug("stop", "tiny", "--store", store)
@@ -40,7 +41,7 @@ def test_the_launch_that_runs_is_found_by_name_scale_and_file(store: Store, tmp_
     paper = ledgers.record_launch(store, "tiny@paper-0003", pid=os.getpid())
     ledgers.record_launch(store, "tiny@smoke-0001", pid=os.getpid(), ended=True)
     ledgers.record_launch(store, "other@paper-0001", pid=os.getpid())
-    for sweep in ("tiny", "tiny@paper", str(write_sweep(tmp_path, 2))):
+    for sweep in ("tiny", "tiny@paper", str(write_sweep(tmp_path, epochs=2))):
         assert running_launch(store, sweep, None) == paper
     assert running_launch(store, "tiny", "paper") == paper
     with pytest.raises(Refused, match="tiny@smoke is not running: its last launch, by somebody on h, is over since"):
