@@ -226,6 +226,7 @@ def test_five_minutes_of_faults(stack: Stack) -> None:
         FAULTS[kind](stack)
         struck[kind] += 1
     measured("F28: faults went on for", time.monotonic() - begun)
+    assert set(struck) == set(FAULTS), "each of them struck"
     stack.proxy.faults = []
     assert stack.supervisor is not None
     stack.supervisor.ended(0, within_s=600)

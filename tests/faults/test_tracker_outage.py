@@ -90,10 +90,11 @@ def shown(server: MlflowServer, status: str) -> set[str]:
     return set()
 
 
-def away(seconds: float) -> None:
-    """Let time pass."""
+def away(launch: Launch, seconds: float) -> None:
+    """Let time pass, and check that the launch goes on meanwhile."""
     until_then = time.monotonic() + seconds
     until(lambda: time.monotonic() >= until_then, "the end of the outage")
+    assert launch.process.poll() is None, f"the launch was to go on:\n{launch.output}"
 
 
 def level_after(scene: Scene, server: MlflowServer, what: str) -> None:
@@ -129,7 +130,7 @@ def test_a_server_killed_for_twenty_seconds(
     launch = launched(scene, server)
     server.kill()
     gone = time.monotonic()
-    away(20.0)
+    away(launch, 20.0)
     server.start()
     measured("MLflow killed and back", time.monotonic() - gone)
     level_after(scene, server, "MLflow killed for 20 s")
@@ -143,7 +144,7 @@ def test_a_server_that_hangs_for_fifteen_seconds(
     server.signal(signal.SIGSTOP)
     with pytest.raises(TimeoutError):
         urllib.request.urlopen(f"{server.url}/health", timeout=1.0)
-    away(15.0)
+    away(launch, 15.0)
     server.signal(signal.SIGCONT)
     level_after(scene, server, "MLflow hung for 15 s")
     check(scene, server, launch, without_mlflow, tmp_path)
@@ -187,7 +188,7 @@ def test_a_cable_pulled_for_twenty_seconds(scene: Scene, without_mlflow: dict[st
             hosts.cut("mlflow")
             with pytest.raises(OSError, match=r"timed out|No route to host"):
                 urllib.request.urlopen(f"{server.url}/health", timeout=1.0)
-            away(20.0)
+            away(launch, 20.0)
             hosts.mend("mlflow")
             level_after(scene, server, "F6: MLflow cut off for 20 s")
             check(scene, server, launch, without_mlflow, tmp_path)
@@ -224,7 +225,7 @@ def test_a_postgresql_that_crashes(
         assert asked(server) == 503
         with urllib.request.urlopen(f"{server.url}/health", timeout=5.0) as health:
             assert health.status == 200, "the server itself is well"
-        away(5.0)
+        away(launch, 5.0)
         database.start()
         assert "database system was not properly shut down" in database.log
         level_after(scene, server, "F13: PostgreSQL crashed, 5 s down")

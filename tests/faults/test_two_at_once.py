@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from tests.faults.evidence import read_runs
+from tests.faults.evidence import AGENTS, read_runs
 from tests.faults.scenes import Launch, Scene, gate, measured, open_gate, tiny_sweep, trial_keys, until
 from tests.raylets import gone
 
@@ -48,11 +48,13 @@ def test_a_killed_owner_is_taken_over_at_once(scene: Scene) -> None:
     children = psutil.Process(first.process.pid).children(recursive=True)
     first.process.kill()
     first.ended(-signal.SIGKILL)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert {child.name() for child in alive} <= AGENTS, "what trains or holds memory is gone at once"
     second = scene.launch(sweep, "--checkpoint-every", 0)
     until(lambda: "starting Ray" in second.output, "the take-over")
     measured("F25: a killed launch taken over", time.time() - second.started)
     assert time.time() - second.started < TAKEN_OVER_S
-    until(lambda: all(map(gone, children)), "the end of what the first left running", within_s=10)
+    until(lambda: all(map(gone, children)), "the end of what the first left running, agents too", within_s=10)
     second.ended(0)
     scene.doctor()
     scene.check()
