@@ -8,7 +8,7 @@ within seconds, so it may be interrupted at any time. Torch is imported by whoev
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 8  # unless more are asked for: each holds torch and a data set
 LONGEST_PROBLEM = 300
-HEAR_S = 1.0
 DIED = "a process that evaluated died, perhaps for lack of memory; try again with a smaller --max-concurrent"
 
 
@@ -172,14 +171,11 @@ def _results(job: Job, keys: list[str], processes: int) -> Generator[tuple[str, 
         try:
             with _handled(signal.SIGINT, signal.SIG_IGN):  # the processes, which begin here, inherit it
                 keys_of = {pool.submit(evaluate_one, job, key): key for key in keys}
-            running = set(keys_of)
-            while running:  # wakes up to hear a signal that the system gave to another thread
-                ended, running = wait(running, timeout=HEAR_S, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    yield keys_of[future], future.result()
+            for future in as_completed(keys_of):
+                yield keys_of[future], future.result()
         except BaseException:
             for process in active_children():
-                process.kill()
+                process.terminate()
             raise
 
 

@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="softaug-matplotlib-")
 atexit.register(shutil.rmtree, os.environ["MPLCONFIGDIR"], ignore_errors=True)
 for name in ("MLFLOW_TRACKING_URI", "SOFTAUG_STORE", "SOFTAUG_DATA", "RAY_ADDRESS"):
     os.environ.pop(name, None)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in a script's background, which all processes inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SOFTAUG = Path(sys.executable).with_name("softaug")
 

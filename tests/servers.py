@@ -118,7 +118,7 @@ class RayHead:
 
 @contextmanager
 def ray_head(*, cpus: int, with_dashboard: bool = False, **environment: str) -> Iterator[RayHead]:
-    """Run a Ray head with this environment."""
+    """Run a Ray head with this environment; without a token unless it or ours wants one, whatever is in ~/.ray."""
     folder, port, dashboard, bin_folder = short_folder(), free_port(), free_port(), Path(sys.executable).parent
     log = folder / "head.log"
     command = [str(bin_folder / "ray"), "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}"]
@@ -128,7 +128,9 @@ def ray_head(*, cpus: int, with_dashboard: bool = False, **environment: str) -> 
     command += [f"--ray-client-server-port={free_port()}"]  # else a second head on the machine finds 10001 taken
     path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
     try:
-        with process(command, log, env={**os.environ, "PATH": path, **environment}) as head:
+        with process(
+            command, log, env={"RAY_AUTH_MODE": "disabled", **os.environ, "PATH": path, **environment}
+        ) as head:
             wait_for_text("Ray runtime started", head, log)
             yield RayHead(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else "", log, head.pid)
     finally:

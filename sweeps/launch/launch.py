@@ -87,7 +87,12 @@ def launch(sweep: ResolvedSweep, settings: Settings, view: View) -> Outcome:
     """
     store = settings.store
     preflight.check(
-        sweep, store=store, data=settings.data, tracking_uri=settings.tracking_uri, address=settings.address
+        sweep,
+        store=store,
+        data=settings.data,
+        tracking_uri=settings.tracking_uri,
+        address=settings.address,
+        say=view.say,
     )
     estimate = launch_estimate(
         survey(store, with_winners(store, sweep)),

@@ -3,15 +3,16 @@
 Nothing here imports torch, ray or mlflow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from softaug import datasets
 from softaug.datasets import MissingData
 from sweeps.launch.preflight_ray import unreachable_ray
-from sweeps.launch.preflight_tracking import shown, tracking_problems
+from sweeps.launch.preflight_tracking import OFFLINE, NoAnswer, shown, tracking_problems
 from sweeps.resolved import ResolvedSweep
-from trainables.folder_store import FolderStore, unwritable
+from trainables import launches
+from trainables.folder_store import FolderStore
 from trainables.store import Store
 
 
@@ -23,18 +24,37 @@ class Refused(Exception):
         self.problems = problems
 
 
-def check(sweep: ResolvedSweep, *, store: Store, data: Path | None, tracking_uri: str | None, address: str) -> None:
-    """Check data, store, tracking URI (None: not wanted) and Ray address. Raises Refused with every problem."""
+def check(
+    sweep: ResolvedSweep,
+    *,
+    store: Store,
+    data: Path | None,
+    tracking_uri: str | None,
+    address: str,
+    say: Callable[[str], None],
+) -> None:
+    """Check data, store, tracking URI (None: not wanted) and Ray address. Raises Refused with every problem.
+
+    An MLflow that does not answer is said, not refused, if the sweep's last launch was lost: its trials go on.
+    """
     problems = [*missing_data(sweep.data_names, data), *store.problems()]
+    silence = None
     if tracking_uri is not None and (unfit := unfit_tracking(store, tracking_uri)):
         problems += unfit
     elif tracking_uri is not None:
-        found = unreachable_tracking(tracking_uri, sweep.experiment)
-        if found and problems and store.location in tracking_uri:
-            found = []  # beside the store it stands or falls with it
-        problems += found
+        found = []
+        try:
+            found = tracking_problems(tracking_uri, sweep.experiment)
+        except NoAnswer as heard:
+            silence = str(heard)
+        if not (problems and store.location in tracking_uri):  # beside the store it stands or falls with it
+            problems += found
     if address != "local":
         problems += unreachable_ray(address)
+    if silence is not None and not problems and _was_lost(store, sweep):
+        say(f"{silence}; this sweep's last launch was lost, so it goes on all the same, and I keep trying")
+    elif silence is not None:
+        problems.append(f"{silence}; {OFFLINE}")
     if problems:
         raise Refused(problems)
 
@@ -63,8 +83,12 @@ def unfit_tracking(store: Store, uri: str) -> list[str]:
 
 def unreachable_tracking(uri: str, experiment: str | None = None) -> list[str]:
     """Return a problem if no MLflow answers at this URI within seconds, or its experiment of this name was deleted."""
-    problems = tracking_problems(uri, experiment)
-    if not problems and uri.startswith("sqlite:"):
-        folder = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
-        return unwritable(folder, "MLflow database folder", "--tracking-uri")
-    return problems
+    try:
+        return tracking_problems(uri, experiment)
+    except NoAnswer as silence:
+        return [f"{silence}; {OFFLINE}"]
+
+
+def _was_lost(store: Store, sweep: ResolvedSweep) -> bool:
+    last = launches.newest(store, sweep.experiment)
+    return last is not None and not last.ended

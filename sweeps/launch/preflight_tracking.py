@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from sweeps.launch.preflight_ray import refused_connection
+from trainables.folder_store import unwritable
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0  # a server that has just started, or checks passwords on a busy machine, took more than five
@@ -30,8 +31,12 @@ DRIVERS = {
 }  # scheme to write, module, package
 
 
+class NoAnswer(Exception):
+    """Nobody answers at a tracking URI, or with 5xx; `str()` says what was heard. It may be away for a while only."""
+
+
 def tracking_problems(uri: str, experiment: str | None) -> list[str]:
-    """Return a problem if no MLflow answers at this URI, or none that takes runs of this experiment."""
+    """Return a problem if this URI, or who answers there, is wrong, or its experiment was deleted. Raises NoAnswer."""
     rest = uri.partition("://")[2]
     if rest.count("@") > 1 or ("@" in rest and "@" not in urlsplit(uri).netloc):
         return [
@@ -40,7 +45,7 @@ def tracking_problems(uri: str, experiment: str | None) -> list[str]:
         ]
     parts = urlsplit(uri)
     if parts.scheme == "sqlite":
-        return _sqlite_problems(uri, experiment)
+        return _sqlite_problems(uri, experiment) or _unwritable_folder(uri)
     try:
         named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
@@ -109,6 +114,11 @@ def _sqlite_file_problems(file: Path, uri: str, experiment: str | None) -> list[
     return [_deleted(str(experiment), found[0], uri)] if found else []
 
 
+def _unwritable_folder(uri: str) -> list[str]:
+    folder = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
+    return unwritable(folder, "MLflow database folder", "--tracking-uri")
+
+
 def _database_problems(uri: str, parts: SplitResult, *, named: bool) -> list[str]:
     dialect = "postgresql" if parts.scheme.startswith("postgres") else parts.scheme.partition("+")[0]
     scheme, module, package = DRIVERS[dialect]
@@ -119,7 +129,9 @@ def _database_problems(uri: str, parts: SplitResult, *, named: bool) -> list[str
     if not named:
         return [_nonsense(uri, f"{scheme}://user@10.0.0.5:{PORTS[dialect]}/mlflow")]
     refused = refused_connection(str(parts.hostname), parts.port or PORTS[dialect])
-    return [f"MLflow database {shown(uri)}: {refused}; start it or correct --tracking-uri"] if refused else []
+    if refused:
+        raise NoAnswer(f"MLflow database {shown(uri)}: {refused}")
+    return []
 
 
 def _server_problems(parts: SplitResult, experiment: str | None) -> list[str]:
@@ -138,7 +150,7 @@ def _server_problems(parts: SplitResult, experiment: str | None) -> list[str]:
     except ValueError:
         return [f"MLflow at {shown(uri)}: something else answers there; correct --tracking-uri"]
     except OSError as error:
-        return [f"MLflow at {shown(uri)}: {getattr(error, 'reason', error)}; {OFFLINE}"]
+        raise NoAnswer(f"MLflow at {shown(uri)}: {getattr(error, 'reason', error)}") from error
     return []
 
 
@@ -156,7 +168,10 @@ def _http_problems(parts: SplitResult, error: urllib.error.HTTPError) -> list[st
             f"MLflow at {uri}: it refuses you, or the host name {host}; start it with --allowed-hosts {host}, "
             "or ask for the permission"
         ]
-    return [f"MLflow at {uri}: it answered {error.code} {error.reason}; {OFFLINE}"]
+    answered = f"MLflow at {uri}: it answered {error.code} {error.reason}"
+    if error.code >= 500:
+        raise NoAnswer(answered) from error
+    return [f"{answered}; {OFFLINE}"]
 
 
 def _ask(parts: SplitResult, what: str, body: dict[str, object] | None) -> Any:

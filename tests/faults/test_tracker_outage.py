@@ -1,6 +1,6 @@
 """F6, F9, F10, F13: a launch whose MLflow is killed, cut off, hangs, loses its PostgreSQL, or never comes back.
 
-Its trials do not notice, nothing is lost or doubled.
+Its trials do not notice, nothing is lost or doubled; and a launch that was lost does not wait for MLflow to go on.
 """
 
 import json
@@ -22,14 +22,14 @@ from tests.conftest import Softaug
 from tests.faults.scenes import Launch, Scene, gate, measured, open_gate, tiny_sweep, until
 from tests.networks import network
 from tests.postgres import Postgres, postgres
-from tests.servers import MlflowServer
+from tests.servers import MlflowServer, free_port
 from tests.sweeps.mlflow_contents import contents, differing
 
 EPOCHS, IMAGES = 100, 400  # a sweep that trains for some 20 s, with at most ten rows a second
 LAST = "sweeps.tracker.process:TrackerProcess.close"  # what a launch does last; there it waits for the outage's end
 EXPERIMENT = "tiny@paper"
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True)
@@ -177,6 +177,22 @@ def test_a_server_that_never_comes_back_is_made_up_for_by_sync_and_an_empty_one_
         assert differing(contents(empty.url, EXPERIMENT, tmp_path / "rebuilt"), held) == []
     finally:
         empty.kill()
+
+
+def test_a_launch_that_was_lost_goes_on_while_mlflow_is_away(scene: Scene) -> None:
+    sweep, away = scene.sweep(tiny_sweep(seeds=[0])), f"http://127.0.0.1:{free_port()}"
+    refused = scene.launch(sweep, "--tracking-uri", away)
+    refused.ended(2)
+    assert f"error: MLflow at {away}: [Errno 111] Connection refused; start it, correct" in refused.output
+    kill = {"at": "sweeps.launched:save", "when": "after", "path": "", "by": "driver", "nth": 1}
+    scene.launch(sweep, "--offline", kills=[kill]).ended(-signal.SIGKILL)
+    again = scene.launch(sweep, "--tracking-uri", away)
+    again.ended(0)
+    went_on = "Connection refused; this sweep's last launch was lost, so it goes on all the same, and I keep trying"
+    assert f"MLflow at {away}: [Errno 111] {went_on}" in again.output
+    assert "2 trials not in MLflow: run softaug sync" in again.output
+    assert {end["state"] for end in map(scene.state, ended(scene))} == {"finished"}
+    assert len(ended(scene)) == 2
 
 
 def test_a_cable_pulled_for_twenty_seconds(scene: Scene, without_mlflow: dict[str, Any], tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from mlflow import MlflowClient
 
 from sweeps.launch import preflight, preflight_tracking
 from sweeps.launch.preflight import Refused, unreachable_tracking
+from sweeps.launch.preflight_tracking import OFFLINE
 from tests.servers import free_port
 from tests.sweeps import ledgers
+from trainables import launches
 from trainables.store import open_store
 
 ACTIVE = b'{"experiment": {"experiment_id": "7", "lifecycle_stage": "active"}}'
@@ -173,7 +175,7 @@ def test_a_database_that_nobody_listens_for_and_one_without_its_driver(monkeypat
     assert "secret" not in line
     monkeypatch.setattr(preflight_tracking, "find_spec", lambda _module: True)
     (line,) = unreachable_tracking(uri)
-    assert "Connection refused; start it or correct --tracking-uri" in line
+    assert "Connection refused; start it, correct --tracking-uri, or launch with --offline" in line
     assert "secret" not in line
 
 
@@ -201,12 +203,42 @@ def test_a_sqlite_file_is_looked_at(tmp_path: Path, empty_database: Path) -> Non
 
 
 def test_a_launch_is_refused_for_its_own_deleted_experiment(tmp_path: Path, empty_database: Path) -> None:
+    said: list[str] = []
     store = open_store(tmp_path / "runs")
     store.root.mkdir()
     uri = f"sqlite:///{shutil.copy(empty_database, store.root / 'mlflow.db')}"
     sweep = ledgers.small_sweep()
-    preflight.check(sweep, store=store, data=None, tracking_uri=uri, address="local")
+    preflight.check(sweep, store=store, data=None, tracking_uri=uri, address="local", say=said.append)
     client = MlflowClient(uri)
     client.delete_experiment(client.create_experiment(sweep.experiment))
     with pytest.raises(Refused, match="its experiment small@smoke was deleted"):
-        preflight.check(sweep, store=store, data=None, tracking_uri=uri, address="local")
+        preflight.check(sweep, store=store, data=None, tracking_uri=uri, address="local", say=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_launch_that_was_lost_goes_on_without_mlflow(tmp_path: Path, server: Server, *, lost: bool) -> None:
+    store = open_store(tmp_path / "runs")
+    sweep = ledgers.small_sweep()
+    launches.beat(store, launches.acquire(store, sweep.experiment), ended=not lost)
+    said: list[str] = []
+
+    def problems(**different: object) -> list[str]:
+        where = {"store": store, "data": None, "tracking_uri": server.url, "address": "local", **different}
+        with pytest.raises(Refused) as refused:
+            preflight.check(sweep, say=said.append, **where)  # type: ignore[arg-type]
+        return refused.value.problems
+
+    server.status = 503
+    heard = f"MLflow at {server.url}: it answered 503 Service Unavailable; "
+    if lost:
+        preflight.check(sweep, store=store, data=None, tracking_uri=server.url, address="local", say=said.append)
+        assert said == [f"{heard}this sweep's last launch was lost, so it goes on all the same, and I keep trying"]
+    else:
+        assert problems() == [f"{heard}{OFFLINE}"]
+    said.clear()
+    server.status = 401
+    assert "it wants a user" in problems()[0], "somebody has to act"
+    server.status = 503
+    assert heard + OFFLINE in problems(address="127.0.0.1:1"), "it cannot go on anyway: all is told"
+    assert said == []
