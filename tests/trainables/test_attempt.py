@@ -1,6 +1,7 @@
 """An attempt writes what fit yields; interrupted and resumed it ends with the same bits as undisturbed."""
 
 import multiprocessing
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import torch
 from softaug import arrays, data
 from softaug.fit import fit
 from softaug.recipe import Recipe
-from softaug.training import Diverged
 from trainables import attempt as attempts
 from trainables.attempt import Place, RunningAttempt
 from trainables.ledger import Attempt, AttemptFolder, End, TrialFolder
@@ -162,16 +162,16 @@ def test_a_checkpoint_is_written_by_time(tmp_path: Path, splits: data.Splits) ->
     assert attempt.folder.checkpoint(name)[0] == 2
 
 
-def test_a_trial_that_diverges_ends_so(tmp_path: Path, splits: data.Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    def diverge(*_arguments: Any, **_named: Any) -> Any:
-        raise Diverged("the training loss is nan after epoch 1")
-        yield
-
-    monkeypatch.setattr(attempts, "fit", diverge)
-    store = open_store(tmp_path)
-    assert running(store, splits).advance(60) == "diverged"
-    assert ended(store).reason == "the training loss is nan after epoch 1"
-    assert ended(store).metrics == {}
+def test_a_trial_that_diverges_ends_so(tmp_path: Path, splits: data.Splits) -> None:
+    wild = {"epochs": 30, "batch_size": 50, "lr": 10.0, "weight_decay": 1.0}
+    recipe = Recipe.model_validate(RECIPE.model_dump(mode="json") | {"optim": wild})
+    folder = begin(open_store(tmp_path), recipe)
+    attempt = RunningAttempt(folder, recipe, lambda: splits, place=PLACE, stop=lambda: False, checkpoint_every_s=60.0)
+    assert attempt.advance(60) == "diverged"
+    end = folder.trial.end()
+    assert end is not None
+    assert re.fullmatch(r"epoch \d+: the training loss is (nan|inf); lower optim.lr", str(end.reason)), end.reason
+    assert end.metrics == {}
 
 
 def test_a_bug_or_bad_data_ends_the_trial_with_its_traceback(tmp_path: Path) -> None:
