@@ -49,12 +49,12 @@ def check(
             silence = str(heard)
         if not (problems and store.location in tracking_uri):  # beside the store it stands or falls with it
             problems += found
-    if address != "local":
-        problems += unreachable_ray(address)
-    if silence is not None and not problems and _was_lost(store, sweep):
+    of_ray = [] if address == "local" else unreachable_ray(address)
+    if silence is not None and not problems and not of_ray and _was_lost(store, sweep):
         say(f"{silence}; this sweep's last launch was lost, so it goes on all the same, and I keep trying")
     elif silence is not None:
         problems.append(f"{silence}; {OFFLINE}")
+    problems += of_ray
     if problems:
         raise Refused(problems)
 
