@@ -3,6 +3,7 @@
 Nothing here imports torch, ray or mlflow.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -91,4 +92,4 @@ def unreachable_tracking(uri: str, experiment: str | None = None) -> list[str]:
 
 def _was_lost(store: Store, sweep: ResolvedSweep) -> bool:
     last = launches.newest(store, sweep.experiment)
-    return last is not None and not last.ended
+    return last is not None and not last.ended and not last.is_alive(time.time())

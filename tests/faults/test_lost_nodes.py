@@ -122,9 +122,8 @@ def test_images_are_not_waited_for_that_a_killed_node_was_asked_for(cluster: Clu
         assert driver.stdout is not None
         node = cluster.node_of(int(driver.stdout.readline()))
         node.raylet().kill()
-        (said,) = [
-            line for line in driver.stdout if line.startswith("fetched in ")
-        ]  # among what Ray says of the raylet
+        # Ray says a few lines about the raylet before it.
+        (said,) = [line for line in driver.stdout if line.startswith("fetched in ")]
     seconds = float(said.removeprefix("fetched in "))
     measured("F2: raylet killed, 20 objects fetched elsewhere", seconds)
     cluster.lose(node)

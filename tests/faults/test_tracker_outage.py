@@ -180,16 +180,16 @@ def test_a_server_that_never_comes_back_is_made_up_for_by_sync_and_an_empty_one_
 
 
 def test_a_launch_that_was_lost_goes_on_while_mlflow_is_away(scene: Scene) -> None:
-    sweep, away = scene.sweep(tiny_sweep(seeds=[0])), f"http://127.0.0.1:{free_port()}"
-    refused = scene.launch(sweep, "--tracking-uri", away)
+    sweep, nowhere = scene.sweep(tiny_sweep(seeds=[0])), f"http://127.0.0.1:{free_port()}"
+    refused = scene.launch(sweep, "--tracking-uri", nowhere)
     refused.ended(2)
-    assert f"error: MLflow at {away}: [Errno 111] Connection refused; start it, correct" in refused.output
+    assert f"error: MLflow at {nowhere}: [Errno 111] Connection refused; start it, correct" in refused.output
     kill = {"at": "sweeps.launched:save", "when": "after", "path": "", "by": "driver", "nth": 1}
     scene.launch(sweep, "--offline", kills=[kill]).ended(-signal.SIGKILL)
-    again = scene.launch(sweep, "--tracking-uri", away)
+    again = scene.launch(sweep, "--tracking-uri", nowhere)
     again.ended(0)
     went_on = "Connection refused; this sweep's last launch was lost, so it goes on all the same, and I keep trying"
-    assert f"MLflow at {away}: [Errno 111] {went_on}" in again.output
+    assert f"MLflow at {nowhere}: [Errno 111] {went_on}" in again.output
     assert "2 trials not in MLflow: run softaug sync" in again.output
     assert {end["state"] for end in map(scene.state, ended(scene))} == {"finished"}
     assert len(ended(scene)) == 2

@@ -216,23 +216,29 @@ def test_a_launch_is_refused_for_its_own_deleted_experiment(tmp_path: Path, empt
     assert said == []
 
 
-@pytest.mark.parametrize("lost", [True, False])
-def test_a_launch_that_was_lost_goes_on_without_mlflow(tmp_path: Path, server: Server, *, lost: bool) -> None:
+@pytest.mark.parametrize("last", ["lost", "ended", "alive"])
+def test_a_launch_that_was_lost_goes_on_without_mlflow(
+    tmp_path: Path, server: Server, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store(tmp_path / "runs")
     sweep = ledgers.small_sweep()
-    launches.beat(store, launches.acquire(store, sweep.experiment), ended=not lost)
+    launches.beat(store, launches.acquire(store, sweep.experiment), ended=last == "ended")
+    if last == "lost":
+        monkeypatch.setattr(launches, "process_exists", lambda _pid: False)
     said: list[str] = []
 
-    def problems(**different: object) -> list[str]:
-        where = {"store": store, "data": None, "tracking_uri": server.url, "address": "local", **different}
+    def check(address: str = "local") -> None:
+        preflight.check(sweep, store=store, data=None, tracking_uri=server.url, address=address, say=said.append)
+
+    def problems(address: str = "local") -> list[str]:
         with pytest.raises(Refused) as refused:
-            preflight.check(sweep, say=said.append, **where)  # type: ignore[arg-type]
+            check(address)
         return refused.value.problems
 
     server.status = 503
     heard = f"MLflow at {server.url}: it answered 503 Service Unavailable; "
-    if lost:
-        preflight.check(sweep, store=store, data=None, tracking_uri=server.url, address="local", say=said.append)
+    if last == "lost":
+        check()
         assert said == [f"{heard}this sweep's last launch was lost, so it goes on all the same, and I keep trying"]
     else:
         assert problems() == [f"{heard}{OFFLINE}"]
@@ -240,5 +246,5 @@ def test_a_launch_that_was_lost_goes_on_without_mlflow(tmp_path: Path, server: S
     server.status = 401
     assert "it wants a user" in problems()[0], "somebody has to act"
     server.status = 503
-    assert heard + OFFLINE in problems(address="127.0.0.1:1"), "it cannot go on anyway: all is told"
+    assert heard + OFFLINE in problems("127.0.0.1:1"), "it cannot go on anyway: all is told"
     assert said == []
